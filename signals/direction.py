@@ -1,0 +1,135 @@
+"""The base of all direction indicators: batched and streaming from one pure function."""
+
+# backtrader carries no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+import numpy.typing as npt
+
+from . import rules
+from .errors import BarsError
+
+__all__ = ["DirectionIndicator"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class DirectionIndicator(bt.Indicator):
+    """A direction computed from a finite window of some lines of one data feed.
+
+    A subclass names the lines it reads with `_watch` in its ``__init__`` and gives `_score`, a
+    pure function of a block of values. The batched ``once()`` and the streaming ``next()`` both
+    call it, so they agree, and a score cannot see past its own window. Subclass those, never
+    ``next()``: backtrader would ignore it in its default mode.
+
+    ``direction`` is 0 while warming up and where the score is NaN.
+    """
+
+    lines = ("direction", "score")
+    params = (("dead_band", 0.0),)
+    """`dead_band`: distance of the score from its centre within which the direction is 0."""
+
+    plotinfo = {"subplot": True, "plotymargin": 0.1, "plotyhlines": [0.0]}
+    plotlines = {"direction": {"ls": "--"}}
+
+    _centre = 0.0
+    """Score at which up and down are balanced."""
+
+    def __init__(self) -> None:
+        if len(self.datas) != 1:
+            raise BarsError(
+                f"{type(self).__name__} takes one data feed, found {len(self.datas)}: backtrader"
+                " pairs feeds by position, not by time. Make one indicator for each feed."
+            )
+        if not self.p.dead_band >= 0:
+            raise BarsError(f"dead_band must be at least 0, found {self.p.dead_band}.")
+        self._feed: Any = _feed_of(self.data)
+        self._checked = False
+        self._memo: tuple[bytes, float, float] | None = None
+        super().__init__()
+
+    def _watch(self, sources: Sequence[Any], window: int) -> None:
+        """Read `window` values of each of the lines `sources` for a score."""
+        self._sources = list(sources)
+        self._window = window
+        self.addminperiod(window)
+
+    def _score(self, values: FloatArray) -> FloatArray:
+        """Return scores of shape (n - window + 1,) for values of shape (n, n_sources)."""
+        raise NotImplementedError
+
+    def _direction(self, score: FloatArray, times: FloatArray) -> FloatArray:  # noqa: ARG002
+        """Return the directions of scores decided at `times` (backtrader's day numbers)."""
+        return rules.call(score, self._centre, self.p.dead_band)
+
+    def _check(self, values: FloatArray, times: FloatArray) -> None:
+        """Refuse a feed that does not fit, seen at its first full window."""
+
+    def prenext(self) -> None:
+        """Give no opinion while warming up."""
+        self.lines.direction[0] = 0.0
+
+    def next(self) -> None:
+        """Score the newest bar; a bar that comes again unchanged is not scored again."""
+        time = self._feed.datetime[0]
+        values = np.array([line.get(size=self._window) for line in self._sources], np.float64)
+        key = values.tobytes() + np.float64(time).tobytes()
+        if self._memo is None or self._memo[0] != key:
+            if not self._checked:
+                times = np.array(self._feed.datetime.get(size=self._window), np.float64)
+                self._check(values.T, times)
+                self._checked = True
+            score = self._score(values.T)[-1:]
+            direction = self._direction(score, np.array([time]))
+            self._memo = key, float(score[0]), float(direction[0])
+        _, self.lines.score[0], self.lines.direction[0] = self._memo
+
+    def preonce(self, start: int, end: int) -> None:
+        """Give no opinion while warming up."""
+        end = min(end, len(self.lines.direction.array))
+        if start < end:
+            np.asarray(self.lines.direction.array)[start:end] = 0.0
+
+    def once(self, start: int, end: int) -> None:
+        """Score the bars `start` to `end` in one go; a feed too short for a window has none."""
+        arrays = [line.array for line in (*self._sources, self._feed.datetime)]
+        end = min(end, len(self.lines.score.array), *(len(array) for array in arrays))
+        if start >= end:
+            return
+        first = start - self._window + 1
+        # Copies: backtrader cannot grow a line while a view of it lives.
+        block = np.array([np.asarray(array)[first:end] for array in arrays], np.float64)
+        values, times = block[:-1].T, block[-1]
+        if not self._checked:
+            self._check(values[: self._window], times[: self._window])
+            self._checked = True
+        score = self._score(values)
+        np.asarray(self.lines.score.array)[start:end] = score
+        direction = self._direction(score, times[self._window - 1 :])
+        np.asarray(self.lines.direction.array)[start:end] = direction
+
+    def _line(self, name: str) -> Any:
+        """Return the line `name` of the input, or say that it has none."""
+        line = getattr(self.data.lines, name, None)
+        if line is None:
+            raise BarsError(
+                f"{type(self).__name__} reads the line {name!r}, which its input"
+                f" {type(self.data).__name__} does not have. Give it the data feed."
+            )
+        return line
+
+
+def _feed_of(data: Any) -> Any:
+    """Return the data feed that gives `data`, itself or below other indicators, its dates."""
+    while not hasattr(data.lines, "datetime"):
+        data = getattr(data, "_clock", None)
+        if data is None:
+            raise BarsError("expected a data feed or an indicator on one, found a single line.")
+    return data

@@ -1,0 +1,218 @@
+"""Direction indicators for backtrader: signals are compared by swapping one class.
+
+Every indicator has the lines `direction`, in {-1, 0, +1} and never NaN, decided at the close of
+its bar and meant to be filled at the next open, and `score`, the number behind it.
+"""
+
+# backtrader carries no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false
+from __future__ import annotations
+
+import warnings
+from datetime import datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import backtrader as bt
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from . import rules
+from .bars import COLUMNS, infer_interval
+from .calls import Calls, load_calls
+from .direction import DirectionIndicator
+from .errors import BarsError, InSampleError, ModelError, did_you_mean
+from .model import Model, load_model, usable_bars
+
+__all__ = ["EMADirection", "LSTMDirection", "MomentumDirection", "SeriesDirection"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class EMADirection(DirectionIndicator):
+    """Up while the fast exponential moving average of the close is above the slow one.
+
+    ``score = EMA(fast) / EMA(slow) - 1``. The averages are backtrader's, seeded with a simple
+    mean; one NaN close leaves them NaN, and the direction 0, from there on.
+    """
+
+    params = (("fast", 20), ("slow", 50))
+
+    def __init__(self) -> None:
+        super().__init__()
+        if not 1 <= self.p.fast < self.p.slow:
+            raise BarsError(
+                f"EMADirection needs 1 <= fast < slow, found fast={self.p.fast},"
+                f" slow={self.p.slow}."
+            )
+        close = self._line("close")
+        averages = [bt.ind.EMA(close, period=period) for period in (self.p.fast, self.p.slow)]
+        self._watch([average.lines[0] for average in averages], 1)
+
+    def _score(self, values: FloatArray) -> FloatArray:
+        return rules.ema_score(values[:, 0], values[:, 1])
+
+
+class MomentumDirection(DirectionIndicator):
+    """Up when the close is above the close `period` bars ago (252: a year of daily bars).
+
+    ``score = close[t] / close[t - period] - 1``, the time-series momentum rule.
+    """
+
+    params = (("period", 252),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        if self.p.period < 1:
+            raise BarsError(f"MomentumDirection needs period >= 1, found {self.p.period}.")
+        self._watch([self._line("close")], self.p.period + 1)
+
+    def _score(self, values: FloatArray) -> FloatArray:
+        close = values[:, 0]
+        return rules.momentum_score(close[: len(close) - self.p.period], close[self.p.period :])
+
+
+class SeriesDirection(DirectionIndicator):
+    """Directions read from a file: CSV with the columns date, direction and, if wanted, score.
+
+    Dates at midnight are matched by day, others to the second. Before the first and after the
+    last date the direction is 0. A bar between them without a row is an error: calls made for
+    other bars must not pass as "no trade".
+    """
+
+    params = (("path", ""),)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: Calls = load_calls(self.p.path)
+        self._watch([self._feed.datetime], 1)
+
+    def _rows(self, times: FloatArray) -> npt.NDArray[np.intp]:
+        return self._calls.rows(_timestamps(times))
+
+    def _score(self, values: FloatArray) -> FloatArray:
+        rows = self._rows(values[:, 0])
+        return np.where(rows >= 0, self._calls.score[rows], np.nan)
+
+    def _direction(self, score: FloatArray, times: FloatArray) -> FloatArray:  # noqa: ARG002
+        rows = self._rows(times)
+        return np.where(rows >= 0, self._calls.direction[rows], 0.0)
+
+    def _plotlabel(self) -> list[Any]:
+        return [Path(self.p.path).name]
+
+
+class LSTMDirection(DirectionIndicator):
+    """The up/down calls of a model file.
+
+    ``score`` is the probability of an up move, decided at the close of the bar; NaN where the
+    window holds an unusable bar. ``direction`` is 0 on in-sample bars, those up to the card's
+    ``train_end``.
+
+    Parameters
+    ----------
+    model : str or Path
+        The ``.onnx`` file.
+    dead_band : float
+        ``direction`` is 0 where the score is no further than this from 0.5.
+    in_sample : {"flat", "raise", "allow"}
+        Bars up to ``train_end``: direction 0, `InSampleError`, or called like any other.
+    interval : {"check", "allow"}
+        What to do when the spacing of the bars is not the card's: `ModelError`, or go on.
+
+    Raises
+    ------
+    ModelError
+        For a file that `load_model` refuses, bars of another interval, or a feed without the
+        volume that the model uses.
+    """
+
+    params = (("model", ""), ("in_sample", "flat"), ("interval", "check"))
+    plotinfo = {"plotyhlines": [0.0, 0.5]}
+
+    _centre = 0.5
+
+    def __init__(self) -> None:
+        super().__init__()
+        _choice("in_sample", self.p.in_sample, ("flat", "raise", "allow"))
+        _choice("interval", self.p.interval, ("check", "allow"))
+        self._model: Model = load_model(self.p.model)
+        card = self._model.card
+        names = COLUMNS if card.uses_volume else COLUMNS[:4]
+        self._in_sample_before = _end_of(card.train_end, card.interval)
+        self._watch([self._line(name) for name in names], card.window)
+        symbol = _symbol(self._feed)
+        if symbol and symbol not in card.symbols:
+            warnings.warn(
+                f"the model was trained on {', '.join(card.symbols)}, the feed is {symbol}.",
+                stacklevel=2,
+            )
+
+    def _score(self, values: FloatArray) -> FloatArray:
+        return self._model.score(_five_columns(values))
+
+    def _direction(self, score: FloatArray, times: FloatArray) -> FloatArray:
+        direction = super()._direction(score, times)
+        in_sample = times < self._in_sample_before
+        if self.p.in_sample == "raise" and in_sample.any():
+            raise InSampleError(
+                f"the bar of {_timestamps(times)[in_sample][0]} is in the model's training data,"
+                f" which ends at {self._model.card.train_end}. Start later, or use"
+                " in_sample='flat'."
+            )
+        if self.p.in_sample == "flat":
+            direction[in_sample] = 0.0
+        return direction
+
+    def _check(self, values: FloatArray, times: FloatArray) -> None:
+        card = self._model.card
+        if self.p.interval == "check" and card.window > 1:
+            found = infer_interval(_timestamps(times))
+            if found != card.interval:
+                raise ModelError(
+                    f"{self._model.path}: a model for bars of {card.interval}, found {found}."
+                    " Train one for these bars, or pass interval='allow'."
+                )
+        if card.uses_volume:
+            priced = usable_bars(_five_columns(values[:, :4]), uses_volume=False).all()
+            if priced and not np.nansum(values[:, 4]) > 0:
+                raise ModelError(
+                    f"{self._model.path}: the model uses volume, and the feed has none. Add the"
+                    " column, or train with features that do not use it."
+                )
+
+    def _plotlabel(self) -> list[Any]:
+        return [Path(self.p.model).name]
+
+
+def _five_columns(values: FloatArray) -> FloatArray:
+    if values.shape[1] == len(COLUMNS):
+        return values
+    return np.column_stack([values, np.zeros(len(values))])
+
+
+def _symbol(feed: Any) -> str:
+    attributes: dict[str, Any] = getattr(getattr(feed.p, "dataname", None), "attrs", {})
+    return str(feed._name or attributes.get("symbol", ""))
+
+
+def _timestamps(times: FloatArray) -> pd.DatetimeIndex:
+    # num2date has rounded to microseconds; daily bars may be stamped just before midnight.
+    return pd.DatetimeIndex([bt.num2date(time) for time in times]).floor("s")
+
+
+def _end_of(train_end: str, interval: str) -> float:
+    """Return the moment before which bars are in-sample, as backtrader's day number."""
+    end = datetime.fromisoformat(train_end)
+    if interval.endswith(("d", "wk", "mo")):
+        # Feeds stamp daily bars at midnight or just before the next one.
+        return float(bt.date2num(datetime.combine(end, time()) + timedelta(days=1)))
+    return float(bt.date2num(end + timedelta(milliseconds=500)))
+
+
+def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise BarsError(f"{name}={value!r} is not known.{did_you_mean(str(value), known)}")

@@ -1,0 +1,25 @@
+"""Networks: raw bars in, probability of an up move out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from .config import TrainingConfig
+from .features import BarFeatures, StandardScaling
+
+__all__ = ["build_network"]
+
+
+def build_network(config: TrainingConfig) -> Any:
+    """Return an untrained model from (batch, window, 5) raw bars to (batch, 1) probabilities."""
+    bars = keras.Input((config.window, 5), name="bars")
+    features = BarFeatures(config.features, name="features")(bars)
+    signal = StandardScaling(name="scaling")(features)
+    for layer, units in enumerate(config.units, start=1):
+        signal = keras.layers.LSTM(units, return_sequences=layer < len(config.units))(signal)
+        if config.dropout:
+            signal = keras.layers.Dropout(config.dropout)(signal)
+    probability = keras.layers.Dense(1, activation="sigmoid")(signal)
+    return keras.Model(bars, probability)
