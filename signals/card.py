@@ -7,7 +7,10 @@ stay untouched and can be hashed without parsing or writing them anew.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, time, timedelta
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,6 +21,9 @@ __all__ = ["SCHEMA", "Card", "Certificate", "Golden", "seal", "unseal"]
 
 SCHEMA = 1
 """Version of the card's fields; a file of another version is refused."""
+
+RECURRENT = ("GRU", "LSTM", "RNN", "Loop", "Scan", "If")
+"""Operators of which a graph may hold only the one that its card names."""
 
 CARD_KEY = "nextbar.card"
 SEAL_KEY = "nextbar.seal"
@@ -86,6 +92,18 @@ class Card(_Frozen):
     known_flaws: tuple[str, ...] = ()
     """Leaks the model is known to carry; empty for an honest model."""
 
+    @property
+    def unseen_from(self) -> datetime:
+        """The moment before which bars are in-sample.
+
+        Bars of a day or more may be stamped at midnight or at the end of their day, so all of the
+        day of `train_end` counts as seen; shorter bars have half a second for rounding.
+        """
+        end = datetime.fromisoformat(self.train_end)
+        if self.interval.endswith(("d", "wk", "mo")):
+            return datetime.combine(end, time()) + timedelta(days=1)
+        return end + timedelta(milliseconds=500)
+
 
 def seal(graph: bytes, card: Card) -> bytes:
     """Return the sealed file: `graph` with `card` and the seal over it in the metadata."""
@@ -93,27 +111,78 @@ def seal(graph: bytes, card: Card) -> bytes:
     return graph + _entries(text)
 
 
-def unseal(content: bytes, metadata: dict[str, str], origin: str) -> Card:
+def unseal(content: bytes, origin: str) -> Card:
     """Return the card of a sealed file after checking that neither card nor graph was changed.
 
-    `metadata` are the entries of the parsed file, `origin` is how messages name it.
+    `origin` is how messages name the file. It is parsed, but nothing in it is run.
 
     Raises
     ------
     ModelError
-        For a file without a card, of another schema, or changed since it was sealed.
+        For a file that is no ONNX file or names other files, without a card or with one of
+        another schema, changed since it was sealed, or with other operators than its card says.
     """
+    proto = _parse(content, origin)
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
     text = metadata.get(CARD_KEY)
     if text is None:
         raise ModelError(
             f"{origin}: an ONNX file without a nextbar card. Export the Keras model with"
             " nextbar.training.export, which writes one."
         )
-    entries = _entries(text)
-    if not content.endswith(entries) or metadata.get(SEAL_KEY) != digest(text):
-        raise ModelError(_changed(origin, "card or its place in the file"))
     try:
-        card = Card.model_validate_json(text)
+        entries = _entries(text)
+    except UnicodeDecodeError:  # protobuf reads a damaged text as bytes
+        entries = None
+    if not entries or not content.endswith(entries) or metadata.get(SEAL_KEY) != digest(text):
+        raise ModelError(_changed(origin, "card or its place in the file"))
+    card = _read(text, origin)
+    if digest(content[: -len(entries)]) != card.graph_sha256:
+        raise ModelError(_changed(origin, "graph or weights"))
+    _check_operators(proto, card, origin)
+    return card
+
+
+def _parse(content: bytes, origin: str) -> Any:
+    import onnx  # 0.1 s to import: only when a file is read
+    from google.protobuf.message import DecodeError
+    from onnx.external_data_helper import uses_external_data
+
+    try:
+        proto = onnx.ModelProto.FromString(content)
+    except DecodeError as error:
+        raise ModelError(
+            f"{origin}: not an ONNX file, or one cut short ({len(content)} bytes)."
+            " Copy or export it again."
+        ) from error
+    if not proto.graph.node:
+        raise ModelError(
+            f"{origin}: expected an ONNX graph, found none in {len(content)} bytes."
+            " Copy or export it again."
+        )
+    tensors = (message for message in _inside(proto) if isinstance(message, onnx.TensorProto))
+    if any(uses_external_data(tensor) for tensor in tensors):
+        raise ModelError(
+            f"{origin}: keeps weights in other files, which could be any file of this machine."
+            " Export one file with all weights inside."
+        )
+    return proto
+
+
+def _inside(message: Any) -> Iterator[Any]:
+    """Yield a protobuf message and every message in it, however deep."""
+    from google.protobuf.message import Message
+
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for item in [value] if isinstance(value, Message) else value:
+                yield from _inside(item)
+
+
+def _read(text: str, origin: str) -> Card:
+    try:
+        return Card.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -121,9 +190,18 @@ def unseal(content: bytes, metadata: dict[str, str], origin: str) -> Card:
             f"{origin}: its card does not fit schema {SCHEMA}: {field}: {first['msg']}."
             " Export the model again with this version of nextbar."
         ) from error
-    if digest(content[: -len(entries)]) != card.graph_sha256:
-        raise ModelError(_changed(origin, "graph or weights"))
-    return card
+
+
+def _check_operators(proto: Any, card: Card, origin: str) -> None:
+    counts = Counter(node.op_type for node in proto.graph.node)
+    found = {name: counts[name] for name in card.operators}
+    recurrent = [name for name in RECURRENT if counts[name]]
+    if found != card.operators or recurrent != ([card.recurrent] if card.recurrent else []):
+        raise ModelError(
+            f"{origin}: its card counts the operators {card.operators}, {card.recurrent} being the"
+            f" recurrent one; found {found} and {', '.join(recurrent) or None}."
+            " Export the model again."
+        )
 
 
 def _entries(text: str) -> bytes:

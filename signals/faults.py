@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -98,8 +99,9 @@ def number_faults(name: str, column: pd.Series[Any]) -> tuple[FloatArray, list[F
     else:
         values = np.full(len(column), np.nan)
         for i, cell in enumerate(column.tolist()):
-            if isinstance(cell, (int, float, Decimal)) and not isinstance(cell, bool):
-                values[i] = float(cell)
+            value = _as_float(cell)
+            if value is not None:
+                values[i] = value
             elif cell is not None and cell is not pd.NA and cell is not pd.NaT:
                 faults.append((i, f"{name} is {_cell(cell)}, not a number"))
     bad = np.isnan(values)
@@ -129,11 +131,21 @@ def price_faults(prices: dict[str, FloatArray]) -> list[Fault]:
         if name not in prices:
             continue
         value = prices[name]
-        outside = (value > high * (1 + TOLERANCE)) | (value < low * (1 - TOLERANCE))
+        outside = (value * (1 - TOLERANCE) > high) | (value < low * (1 - TOLERANCE))
         for i in np.flatnonzero(outside & both & sound[name] & ~crossed):
             span = f"low {_number(low[i])} to high {_number(high[i])}"
             faults.append((int(i), f"{name} {_number(value[i])} is outside {span}"))
     return faults
+
+
+def _as_float(cell: object) -> float | None:
+    """Return a number as a float, None for text, True and whatever else is not one."""
+    if not isinstance(cell, bool) and isinstance(cell, (Real, Decimal)):
+        try:
+            return float(cell)
+        except (OverflowError, ValueError):
+            return None
+    return None
 
 
 def _number(value: float) -> str:

@@ -11,7 +11,6 @@ its bar and meant to be filled at the next open, and `score`, the number behind 
 from __future__ import annotations
 
 import warnings
-from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from . import rules
-from .bars import COLUMNS, infer_interval
+from .bars import COLUMNS
 from .calls import Calls, load_calls
 from .direction import DirectionIndicator
-from .errors import BarsError, InSampleError, ModelError, did_you_mean
-from .model import Model, load_model, usable_bars
+from .errors import BarsError, InSampleError, did_you_mean
+from .latest import check_fit
+from .model import Model, load_model
 
 __all__ = ["EMADirection", "LSTMDirection", "MomentumDirection", "SeriesDirection"]
 
@@ -142,7 +142,7 @@ class LSTMDirection(DirectionIndicator):
         self._model: Model = load_model(self.p.model)
         card = self._model.card
         names = COLUMNS if card.uses_volume else COLUMNS[:4]
-        self._in_sample_before = _end_of(card.train_end, card.interval)
+        self._unseen_from = float(bt.date2num(card.unseen_from))
         self._watch([self._line(name) for name in names], card.window)
         symbol = _symbol(self._feed)
         if symbol and symbol not in card.symbols:
@@ -156,7 +156,7 @@ class LSTMDirection(DirectionIndicator):
 
     def _direction(self, score: FloatArray, times: FloatArray) -> FloatArray:
         direction = super()._direction(score, times)
-        in_sample = times < self._in_sample_before
+        in_sample = times < self._unseen_from
         if self.p.in_sample == "raise" and in_sample.any():
             raise InSampleError(
                 f"the bar of {_timestamps(times)[in_sample][0]} is in the model's training data,"
@@ -168,21 +168,9 @@ class LSTMDirection(DirectionIndicator):
         return direction
 
     def _check(self, values: FloatArray, times: FloatArray) -> None:
-        card = self._model.card
-        if self.p.interval == "check" and card.window > 1:
-            found = infer_interval(_timestamps(times))
-            if found != card.interval:
-                raise ModelError(
-                    f"{self._model.path}: a model for bars of {card.interval}, found {found}."
-                    " Train one for these bars, or pass interval='allow'."
-                )
-        if card.uses_volume:
-            priced = usable_bars(_five_columns(values[:, :4]), uses_volume=False).all()
-            if priced and not np.nansum(values[:, 4]) > 0:
-                raise ModelError(
-                    f"{self._model.path}: the model uses volume, and the feed has none. Add the"
-                    " column, or train with features that do not use it."
-                )
+        any_interval = self.p.interval == "allow"
+        dates = _timestamps(times)
+        check_fit(self._model, _five_columns(values), dates, any_interval=any_interval)
 
     def _plotlabel(self) -> list[Any]:
         return [Path(self.p.model).name]
@@ -202,15 +190,6 @@ def _symbol(feed: Any) -> str:
 def _timestamps(times: FloatArray) -> pd.DatetimeIndex:
     # num2date has rounded to microseconds; daily bars may be stamped just before midnight.
     return pd.DatetimeIndex([bt.num2date(time) for time in times]).floor("s")
-
-
-def _end_of(train_end: str, interval: str) -> float:
-    """Return the moment before which bars are in-sample, as backtrader's day number."""
-    end = datetime.fromisoformat(train_end)
-    if interval.endswith(("d", "wk", "mo")):
-        # Feeds stamp daily bars at midnight or just before the next one.
-        return float(bt.date2num(datetime.combine(end, time()) + timedelta(days=1)))
-    return float(bt.date2num(end + timedelta(milliseconds=500)))
 
 
 def _choice(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -1,5 +1,8 @@
 """Model files: load, verify, predict. The only importer of onnxruntime."""
 
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import os
@@ -14,7 +17,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from .card import Card, unseal
-from .errors import ModelError, did_you_mean
+from .errors import BarsError, ModelError, did_you_mean
 from .store import digest
 
 __all__ = [
@@ -35,6 +38,9 @@ BoolArray = npt.NDArray[np.bool_]
 
 CHUNK = 512
 """Windows in one inference call: enough to be fast, few enough to bound the memory."""
+
+SMALLEST = np.finfo(np.float32).tiny
+"""The smallest price; numbers below may be flushed to 0, depending on the processor."""
 
 GOLDEN_TOLERANCE = 1e-4
 """For the golden pair on other processors; on one machine it repeats to about 1e-7."""
@@ -66,17 +72,23 @@ class Model:
             window holds a bar that `usable_bars` refuses: the runtime's LSTM would turn NaN into
             a plausible number.
         """
+        if bars.ndim != 2 or bars.shape[1] != 5:
+            raise BarsError(
+                "expected bars of shape (n, 5): open, high, low, close, volume; found shape"
+                f" {bars.shape}."
+            )
         window = self.card.window
         usable = usable_bars(bars, uses_volume=self.card.uses_volume)
-        values = np.where(usable[:, None], bars, 1.0).astype(np.float32)
+        values = np.where(usable[:, None], bars, 1.0)
         if not self.card.uses_volume:
             values[:, 4] = 0.0
-        windows = windows_of(values, window)
-        if not len(windows):
-            return np.empty(0)
-        valid = np.lib.stride_tricks.sliding_window_view(usable, window).all(axis=1)
+        windows = windows_of(values.astype(np.float32), window)
         scores = np.full(len(windows), np.nan)
-        scores[valid] = run_windows(self.session, windows if valid.all() else windows[valid])
+        rows = np.flatnonzero(windows_of(usable[:, None], window).all(axis=(1, 2)))
+        # Rows are picked chunk by chunk: picking copies, and all windows at once may not fit.
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            scores[part] = run_windows(self.session, windows[part])
         return scores
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
@@ -86,12 +98,12 @@ class Model:
 def usable_bars(bars: FloatArray, *, uses_volume: bool) -> BoolArray:
     """Return which of `bars`, shape (n, 5), a model may see, as shape (n,).
 
-    Prices must be finite and positive, also as float32; volume, where the model uses it, finite
-    and at least 0.
+    Prices must be finite and positive, also as float32, where the smallest numbers may count as 0;
+    volume, where the model uses it, finite and at least 0.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         values = bars.astype(np.float32)
-    usable = (np.isfinite(values[:, :4]) & (values[:, :4] > 0)).all(axis=1)
+    usable: BoolArray = np.all(np.isfinite(values[:, :4]) & (values[:, :4] >= SMALLEST), axis=1)
     if uses_volume:
         usable &= np.isfinite(values[:, 4]) & (values[:, 4] >= 0)
     return usable
@@ -142,12 +154,18 @@ def load_model(path: str | Path) -> Model:
     path = Path(path)
     try:
         state = path.stat()
-    except OSError as error:
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "a device or pipe"
+            raise ModelError(f"{path}: expected a model file (.onnx), found {found}. Name one.")
+        # The process id keeps a forked child from using its parent's session; the inode tells a
+        # file from the one that took its name within the same tick of the clock.
+        return _load(os.getpid(), path.resolve(), state.st_ino, state.st_mtime_ns, state.st_size)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(_missing(path)) from error
-    if path.is_dir():
-        raise ModelError(f"{path}: expected a model file (.onnx), found a folder. Name the file.")
-    # The process id keeps a forked child from using its parent's session.
-    return _load(os.getpid(), path.resolve(), state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be read: {error.strerror or error}. Check its name and permissions."
+        ) from error
 
 
 def sample_model() -> Path:
@@ -156,79 +174,56 @@ def sample_model() -> Path:
     Trained on AAPL, daily, by ``python -m nextbar.training.make_sample_model``; its card has the
     dates. For trying things out, not for trading.
     """
-    return Path(str(files(__package__).joinpath("data", "sample.onnx")))
+    return Path(str(files(__name__.rpartition(".")[0]).joinpath("data", "sample.onnx")))
 
 
 @lru_cache(maxsize=16)
-def _load(pid: int, path: Path, modified: int, size: int) -> Model:  # noqa: ARG001
+def _load(pid: int, path: Path, inode: int, modified: int, size: int) -> Model:  # noqa: ARG001
     content = path.read_bytes()
-    proto = _parse(content, str(path))
-    card = unseal(content, {entry.key: entry.value for entry in proto.metadata_props}, str(path))
+    # Only a file as nextbar sealed it gets to the runtime, which a damaged one could crash.
+    card = unseal(content, str(path))
     try:
         session = open_session(content)
     except Exception as error:
-        raise ModelError(f"{path}: onnxruntime {ort.__version__} refuses it: {error}") from error
+        raise ModelError(f"{path}: {_refused(error)}") from error
     model = Model(path, card, digest(content), session)
     _check_interface(model)
     _check_golden(model)
     return model
 
 
-def _parse(content: bytes, origin: str) -> Any:
-    import onnx  # 0.1 s to import: only when a file is read
-    from google.protobuf.message import DecodeError
-    from onnx.external_data_helper import uses_external_data
-
-    try:
-        proto = onnx.ModelProto.FromString(content)
-    except DecodeError as error:
-        raise ModelError(
-            f"{origin}: not an ONNX file, or one cut short ({len(content)} bytes)."
-            " Copy or export it again."
-        ) from error
-    if not proto.graph.node:
-        raise ModelError(f"{origin}: expected an ONNX graph, found none in {len(content)} bytes.")
-    tensors = [*proto.graph.initializer, *_attribute_tensors(proto)]
-    if any(uses_external_data(tensor) for tensor in tensors):
-        raise ModelError(
-            f"{origin}: keeps weights in other files, which could be any file of this machine."
-            " Export one file with all weights inside."
-        )
-    return proto
-
-
-def _attribute_tensors(proto: Any) -> list[Any]:
-    nodes = list(proto.graph.node) + [n for function in proto.functions for n in function.node]
-    tensors: list[Any] = []
-    while nodes:
-        for attribute in nodes.pop().attribute:
-            tensors += [attribute.t, *attribute.tensors]
-            for graph in (attribute.g, *attribute.graphs):
-                nodes += graph.node
-                tensors += graph.initializer
-    return tensors
-
-
 def _check_interface(model: Model) -> None:
-    names = [node.name for node in model.session.get_inputs()]
-    outputs = [node.name for node in model.session.get_outputs()]
-    if names != ["bars"] or outputs != ["probability"]:
+    inputs, outputs = (
+        {node.name: (node.type, node.shape[1:]) for node in nodes}
+        for nodes in (model.session.get_inputs(), model.session.get_outputs())
+    )
+    bars = {"bars": ("tensor(float)", [model.card.window, 5])}
+    if inputs != bars or outputs != {"probability": ("tensor(float)", [])}:
         raise ModelError(
-            f"{model.path}: expected input 'bars' and output 'probability', found inputs {names}"
-            f" and outputs {outputs}."
+            f"{model.path}: expected the input 'bars', float32 (batch, {model.card.window}, 5), and"
+            f" the output 'probability', float32 (batch,); found {inputs} and {outputs}."
+            " Export the model again."
         )
 
 
 def _check_golden(model: Model) -> None:
     golden = model.card.golden
-    bars = np.array(golden.bars, dtype=np.float64)
-    found = model.score(bars)
+    bars = np.array(golden.bars, dtype=np.float64).reshape(-1, 5)
+    try:
+        found = model.score(bars)
+    except Exception as error:
+        raise ModelError(f"{model.path}: {_refused(error)}") from error
     if len(found) != 1 or not abs(found[0] - golden.probability) <= GOLDEN_TOLERANCE:
         raise ModelError(
             f"{model.path}: on its golden window expected {golden.probability:.6f}, found"
             f" {found.tolist()}. This machine's onnxruntime computes the model differently:"
             " install another version."
         )
+
+
+def _refused(error: Exception) -> str:
+    reason = " ".join(str(error).split())
+    return f"onnxruntime {ort.__version__} refuses it: {reason} Export the model again."
 
 
 def _missing(path: Path) -> str:

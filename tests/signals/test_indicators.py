@@ -139,7 +139,7 @@ def test_feed_name_counts_before_the_frame(model: Path, bars: pd.DataFrame) -> N
 def test_missing_volume(mode: str, fill: float | None, tmp_path: Path, bars: Any) -> None:
     frame = bars.drop(columns="volume") if fill is None else bars.assign(volume=fill)
     path = write_model(tmp_path / "volume.onnx", WINDOW, uses_volume=True)
-    with pytest.raises(ModelError, match="uses volume, and the feed has none"):
+    with pytest.raises(ModelError, match="uses volume, and the bars have none"):
         lines_of(partial(LSTMDirection, model=path), frame, **MODES[mode])
     # A model that does not use volume does not look at it.
     plain = write_model(tmp_path / "plain.onnx", WINDOW)

@@ -1,0 +1,167 @@
+"""What the terminal shows: tables, progress, and errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from ..training.fit import Epoch
+    from .compare import Step
+
+__all__ = ["Steps", "TrainingProgress", "comparison_tables", "facts_table", "rows_table", "say", "show", "warn"]
+
+COLUMNS = (
+    ("total_return", "Return", "percent"),
+    ("cagr", "CAGR", "percent"),
+    ("volatility", "Volatility", "percent"),
+    ("sharpe", "Sharpe", "number"),
+    ("max_drawdown", "Max drawdown", "percent"),
+    ("exposure", "Exposure", "percent"),
+    ("trades", "Trades", "count"),
+    ("costs_paid", "Costs paid", "money"),
+    ("rejected_orders", "Rejected", "count"),
+)
+
+
+def show(renderable: Any) -> None:
+    """Print a result on standard output."""
+    Console().print(renderable)
+
+
+def say(text: str) -> None:
+    """Print one line on standard output, as it is."""
+    sys.stdout.write(f"{text}\n")
+
+
+def warn(text: str) -> None:
+    """Print one line on standard error, as it is."""
+    sys.stderr.write(f"{text}\n")
+
+
+def comparison_tables(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[Table]:
+    """Return one table for each symbol of a comparison and, for several, one for all."""
+    tables = [
+        _strategy_table(
+            f"{symbol}, {part['bars']['test_first'][:10]} to {part['bars']['test_last'][:10]}"
+            f" ({part['bars']['test_bars']} bars, net of {summary['experiment']['cost_bps']:g} bps"
+            " a side)",
+            part["strategies"],
+            labels,
+        )
+        for symbol, part in summary["symbols"].items()
+    ]
+    if "equal_weight" in summary:
+        title = f"All {len(tables)} symbols, equal weight, rebalanced every bar"
+        tables.append(_strategy_table(title, summary["equal_weight"], labels))
+    return tables
+
+
+def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
+    """Return a table of names and values."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in facts.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table with a row for each of `rows`, all of the same keys."""
+    table = Table(title=title, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
+    return table
+
+
+def _strategy_table(
+    title: str, strategies: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]
+) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("Strategy")
+    first = next(iter(strategies.values()))
+    columns = [column for column in COLUMNS if column[0] in first]
+    for _, header, _ in columns:
+        table.add_column(header, justify="right")
+    for name, row in strategies.items():
+        table.add_row(labels[name], *(_text(row[key], kind) for key, _, kind in columns))
+    return table
+
+
+def _text(value: float | None, kind: str) -> str:
+    if value is None:
+        return "not defined"
+    formats = {"percent": "{:.1%}", "number": "{:.2f}", "count": "{:d}", "money": "{:,.0f}"}
+    return formats[kind].format(value)
+
+
+class TrainingProgress:
+    """A line a training: epoch, loss, validation accuracy, time left. Silent when piped."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch {task.completed}/{task.total}"),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> TrainingProgress:
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop drawing, whatever happened."""
+        self._progress.stop()
+
+    def epoch(self, symbol: str, epoch: Epoch) -> None:
+        """Show a finished epoch."""
+        if symbol not in self._tasks:
+            self._tasks[symbol] = self._progress.add_task(symbol, total=epoch.of, note="")
+        note = f"loss {epoch.loss:.4f}  validation accuracy {epoch.validation_accuracy:.1%}"
+        self._progress.update(self._tasks[symbol], completed=epoch.number, note=note)
+
+    def trained(self, symbol: str) -> None:
+        """Show that a training is over, which may be before its last epoch."""
+        if symbol in self._tasks:
+            task = self._tasks[symbol]
+            self._progress.update(task, total=self._progress.tasks[task].completed)
+
+
+class Steps(TrainingProgress):
+    """The progress of a comparison: call it with each of its steps."""
+
+    def __init__(self, symbols: Sequence[str], strategies: int) -> None:
+        super().__init__()
+        self._all = self._progress.add_task(
+            "backtests", total=len(symbols) * strategies, note="", visible=False
+        )
+
+    def __call__(self, step: Step) -> None:
+        """Show one step."""
+        if step.epoch is not None:
+            self.epoch(step.symbol, step.epoch)
+        elif step.what == "model":
+            self.trained(step.symbol)
+        else:
+            self._progress.update(self._all, advance=1)

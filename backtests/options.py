@@ -1,0 +1,72 @@
+"""The options that commands share: one spelling and one help text for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Adjust",
+    "AsJson",
+    "Csv",
+    "DeadBand",
+    "End",
+    "Epochs",
+    "Features",
+    "Horizon",
+    "Interval",
+    "Refresh",
+    "Runs",
+    "Seed",
+    "Source",
+    "Start",
+    "Symbols",
+    "TestStart",
+    "Units",
+    "ValidationStart",
+    "Window",
+]
+
+Symbols = Annotated[
+    list[str] | None, typer.Argument(help="Symbols, such as AAPL MSFT.", show_default=False)
+]
+Source = Annotated[
+    str, typer.Option(help="Where bars come from: sample (embedded), yahoo, alphavantage.")
+]
+Csv = Annotated[
+    list[Path] | None,
+    typer.Option("--csv", help="A file of bars instead; may be repeated.", show_default=False),
+]
+Start = Annotated[str | None, typer.Option(help="First date, such as 2010-01-31.")]
+End = Annotated[str | None, typer.Option(help="Last date, included.")]
+Interval = Annotated[str | None, typer.Option(help="Length of a bar, such as 1d, 1wk, 5m.")]
+Adjust = Annotated[
+    bool | None,
+    typer.Option(
+        "--adjust/--raw", help="Adjust prices for splits and dividends, or not.", show_default=False
+    ),
+]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Fetch again what the cache has.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Runs = Annotated[Path, typer.Option(help="Folder for the run's folder.")]
+ValidationStart = Annotated[
+    str | None, typer.Option(help="First date of the validation part; by default 60 % in.")
+]
+TestStart = Annotated[
+    str | None, typer.Option(help="First date of the test; by default 80 % in.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of the training.")]
+Epochs = Annotated[int | None, typer.Option(help="Most passes over the training bars.")]
+Window = Annotated[int | None, typer.Option(help="Bars that a call is made from.")]
+Horizon = Annotated[int | None, typer.Option(help="Bars that the predicted move lasts.")]
+Units = Annotated[
+    str | None, typer.Option(help="Units of each LSTM layer, such as 16 or 50,50.")
+]
+Features = Annotated[
+    str | None, typer.Option(help="Of return, gap, body, range, volume: such as return,volume.")
+]
+DeadBand = Annotated[
+    float, typer.Option(help="No call while the probability is this close to 0.5.")
+]
