@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .compare import compare
+    from .comparison import compare
     from .engine import run
     from .experiment import Experiment
 
 __all__ = ["Experiment", "compare", "run"]
 
 # Imported on first use: the command line starts here, and `nextbar --help` must be instant.
-_HOMES = {"Experiment": "experiment", "compare": "compare", "run": "engine"}
+_HOMES = {"Experiment": "experiment", "compare": "comparison", "run": "engine"}
 
 
 def __getattr__(name: str) -> Any:
@@ -21,5 +21,5 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     value = getattr(import_module(f".{_HOMES[name]}", __name__), name)
-    globals()[name] = value  # over the submodule `compare`, which the import put there
+    globals()[name] = value
     return value

@@ -16,7 +16,7 @@ from . import console
 from . import options as o
 
 if TYPE_CHECKING:
-    from .compare import Comparison
+    from .comparison import Comparison
 
 app = typer.Typer(
     name="nextbar",
@@ -52,7 +52,9 @@ def command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]
             except NextbarError as error:
                 _fail(" ".join(str(error).split()), 2)
             except KeyboardInterrupt:
-                _fail("interrupted; what was finished stays, the same command goes on with it.", 130)
+                _fail(
+                    "interrupted; what was finished stays, the same command goes on with it.", 130
+                )
             except typer.Exit:
                 raise
             except Exception as error:
@@ -164,7 +166,7 @@ def compare(
 
 
 def _compare(experiment: Any, bars: Any, runs: Path, model: Path | None, as_json: bool) -> None:
-    from .compare import STRATEGIES, compare
+    from .comparison import STRATEGIES, compare
 
     with console.Steps(experiment.symbols, len(STRATEGIES)) as steps:
         done: Comparison = compare(experiment, bars, runs=runs, model=model, on_step=steps)
@@ -182,7 +184,9 @@ def _compare(experiment: Any, bars: Any, runs: Path, model: Path | None, as_json
 @command("nextbar train AAPL --test-start 2010-01-01 --out aapl.onnx")
 def train(
     symbols: o.Symbols = None,
-    out: Annotated[Path | None, typer.Option(help="The model file; by default SYMBOL.onnx.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The model file; by default SYMBOL.onnx.")
+    ] = None,
     source: o.Source = "sample",
     csv: o.Csv = None,
     start: o.Start = None,
@@ -289,7 +293,9 @@ def signal(
     if as_json:
         console.say(json.dumps(calls))
         return
-    console.show(console.rows_table("Newest calls", calls))
+    columns = ("symbol", "call", "probability", "last_bar", "bars_since_train_end", "model")
+    rows = [{name.replace("_", " "): call[name] for name in columns} for call in calls]
+    console.show(console.rows_table("Newest calls, for an order at the next open", rows))
 
 
 @command("nextbar inspect aapl.onnx")

@@ -5,28 +5,38 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
     from ..training.fit import Epoch
-    from .compare import Step
+    from .comparison import Step
 
-__all__ = ["Steps", "TrainingProgress", "comparison_tables", "facts_table", "rows_table", "say", "show", "warn"]
+__all__ = [
+    "Steps",
+    "TrainingProgress",
+    "comparison_tables",
+    "facts_table",
+    "rows_table",
+    "say",
+    "show",
+    "warn",
+]
 
 COLUMNS = (
     ("total_return", "Return", "percent"),
     ("cagr", "CAGR", "percent"),
-    ("volatility", "Volatility", "percent"),
+    ("volatility", "Volat.", "percent"),
     ("sharpe", "Sharpe", "number"),
-    ("max_drawdown", "Max drawdown", "percent"),
-    ("exposure", "Exposure", "percent"),
+    ("max_drawdown", "Max DD", "percent"),
+    ("exposure", "In mkt", "percent"),
     ("trades", "Trades", "count"),
-    ("costs_paid", "Costs paid", "money"),
-    ("rejected_orders", "Rejected", "count"),
+    ("costs_paid", "Costs", "money"),
+    ("rejected_orders", "Refused", "count"),
 )
 
 
@@ -47,20 +57,30 @@ def warn(text: str) -> None:
 
 def comparison_tables(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[Table]:
     """Return one table for each symbol of a comparison and, for several, one for all."""
-    tables = [
-        _strategy_table(
-            f"{symbol}, {part['bars']['test_first'][:10]} to {part['bars']['test_last'][:10]}"
-            f" ({part['bars']['test_bars']} bars, net of {summary['experiment']['cost_bps']:g} bps"
-            " a side)",
-            part["strategies"],
-            labels,
+    tables: list[Table] = []
+    for symbol in summary["experiment"]["symbols"]:
+        part = summary["symbols"][symbol]
+        bars = part["bars"]
+        title = (
+            f"{symbol}, {bars['test_first'][:10]} to {bars['test_last'][:10]}"
+            f" ({bars['test_bars']} bars), net of {summary['experiment']['cost_bps']:g} bps a side"
         )
-        for symbol, part in summary["symbols"].items()
-    ]
+        tables.append(_strategy_table(title, part["strategies"], labels))
+        tables[-1].caption = _calls_line(part["calls"])
+        tables[-1].caption_justify = "left"
     if "equal_weight" in summary:
-        title = f"All {len(tables)} symbols, equal weight, rebalanced every bar"
+        title = f"All {len(summary['symbols'])} symbols, equal weight, rebalanced every bar"
         tables.append(_strategy_table(title, summary["equal_weight"], labels))
     return tables
+
+
+def _calls_line(calls: Mapping[str, Any]) -> str:
+    if not calls["rows"]:
+        return "The LSTM made no calls."
+    return (
+        f"LSTM calls: {calls['accuracy']:.1%} of {calls['rows']} came true; always calling the"
+        f" commoner way would have scored {calls['base_rate']:.1%}."
+    )
 
 
 def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
@@ -75,9 +95,9 @@ def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
 
 def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return a table with a row for each of `rows`, all of the same keys."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name in rows[0]:
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
     return table
@@ -86,14 +106,14 @@ def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
 def _strategy_table(
     title: str, strategies: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]
 ) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("Strategy")
-    first = next(iter(strategies.values()))
-    columns = [column for column in COLUMNS if column[0] in first]
+    # Narrow enough for a terminal of 80 columns.
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    table.add_column("Strategy", no_wrap=True)
+    columns = [column for column in COLUMNS if column[0] in strategies["lstm"]]
     for _, header, _ in columns:
-        table.add_column(header, justify="right")
-    for name, row in strategies.items():
-        table.add_row(labels[name], *(_text(row[key], kind) for key, _, kind in columns))
+        table.add_column(header, justify="right", no_wrap=True)
+    for name, label in labels.items():
+        table.add_row(label, *(_text(strategies[name][key], kind) for key, _, kind in columns))
     return table
 
 
@@ -119,8 +139,9 @@ class TrainingProgress:
             disable=not console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
+        self._last: dict[str, int] = {}
 
-    def __enter__(self) -> TrainingProgress:
+    def __enter__(self) -> Self:
         """Start drawing."""
         self._progress.start()
         return self
@@ -139,13 +160,13 @@ class TrainingProgress:
         if symbol not in self._tasks:
             self._tasks[symbol] = self._progress.add_task(symbol, total=epoch.of, note="")
         note = f"loss {epoch.loss:.4f}  validation accuracy {epoch.validation_accuracy:.1%}"
+        self._last[symbol] = epoch.number
         self._progress.update(self._tasks[symbol], completed=epoch.number, note=note)
 
     def trained(self, symbol: str) -> None:
         """Show that a training is over, which may be before its last epoch."""
         if symbol in self._tasks:
-            task = self._tasks[symbol]
-            self._progress.update(task, total=self._progress.tasks[task].completed)
+            self._progress.update(self._tasks[symbol], total=self._last[symbol])
 
 
 class Steps(TrainingProgress):

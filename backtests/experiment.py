@@ -77,7 +77,9 @@ class Experiment(BaseModel):
         for symbol in symbols:
             # Symbols name files of the run.
             if not re.fullmatch(r"[A-Za-z0-9^][A-Za-z0-9._^=&-]*", symbol):
-                raise ValueError(f"expected a symbol such as AAPL, ^GSPC or BTC-USD, found {symbol!r}")
+                raise ValueError(
+                    f"expected a symbol such as AAPL, ^GSPC or BTC-USD, found {symbol!r}"
+                )
         return symbols
 
     @model_validator(mode="after")
@@ -103,7 +105,7 @@ def make_experiment(**fields: Any) -> Experiment:
 
 
 def one_line(error: ValidationError) -> str:
-    """Return what is wrong with a config: field, reason, value; the nearest name for a wrong one."""
+    """Return what is wrong with a config: field, reason and value of each problem."""
     parts: list[str] = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])

@@ -127,8 +127,8 @@ def bars_facts(frame: pd.DataFrame) -> dict[str, Any]:
     """Return what `nextbar bars` prints of a history."""
     return {
         "rows": len(frame),
-        "first": str(frame.index[0]),
-        "last": str(frame.index[-1]),
+        "first": _date_text(frame.index[0]),
+        "last": _date_text(frame.index[-1]),
         "interval": frame.attrs["interval"],
         "adjustment": frame.attrs["adjustment"],
         "last_close": float(frame["close"].iloc[-1]),
@@ -174,17 +174,22 @@ def newest_calls(
     for symbol, frame in bars.items():
         finished, dropped = session.split_unfinished(frame, now)
         if dropped:
-            labels = ", ".join(map(str, dropped))
+            labels = ", ".join(map(_date_text, dropped))
             warnings.append(f"{symbol}: dropped {labels}, whose session is not over.")
         if symbol not in loaded.card.symbols:
             warnings.append(f"{symbol}: the model was trained on {', '.join(loaded.card.symbols)}.")
         call = latest_call(loaded, finished, dead_band)
         if session.is_stale(call.last_bar, str(frame.attrs["interval"]), now):
-            warnings.append(f"{symbol}: the last bar, {call.last_bar}, is stale.")
-        row = asdict(call) | {"symbol": symbol, "last_bar": str(call.last_bar)}
+            warnings.append(f"{symbol}: the last bar, {_date_text(call.last_bar)}, is stale.")
+        row = asdict(call) | {"symbol": symbol, "last_bar": _date_text(call.last_bar)}
         row["call"] = {1: "up", -1: "down", 0: "none"}[call.direction]
         calls.append(row | {"model": str(model), "model_sha256": loaded.sha256})
     return calls, warnings
+
+
+def _date_text(moment: pd.Timestamp) -> str:
+    """Return the date, with the time unless it is midnight."""
+    return str(moment.date()) if moment == moment.normalize() else str(moment)
 
 
 def _symbol_of(path: Path) -> str:

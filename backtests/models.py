@@ -60,7 +60,11 @@ def train_model(
         test_start=str(experiment.test_start),
         on_epoch=on_epoch,
     )
-    facts = _facts(path) | _history(trained) | {"test_windows": _test_windows(trained, frame, test_start)}
+    facts = (
+        _facts(path)
+        | _history(trained)
+        | {"test_windows": _test_windows(trained, frame, test_start)}
+    )
     # Written last: a model without this record is trained again.
     write_atomic(record, canonical_json(facts))
     return ModelRecord(path, trained.card, facts)
@@ -119,8 +123,10 @@ def _history(trained: Trained) -> dict[str, Any]:
     }
 
 
-def _test_windows(trained: Trained, frame: pd.DataFrame, test_start: pd.Timestamp) -> dict[str, Any]:
-    from ..training.export import compare_windows
+def _test_windows(
+    trained: Trained, frame: pd.DataFrame, test_start: pd.Timestamp
+) -> dict[str, Any]:
+    from ..training.certify import compare_windows
 
     window = trained.card.window
     first = max(0, int(frame.index.searchsorted(test_start)) - window + 1)

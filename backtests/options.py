@@ -54,16 +54,12 @@ Runs = Annotated[Path, typer.Option(help="Folder for the run's folder.")]
 ValidationStart = Annotated[
     str | None, typer.Option(help="First date of the validation part; by default 60 % in.")
 ]
-TestStart = Annotated[
-    str | None, typer.Option(help="First date of the test; by default 80 % in.")
-]
+TestStart = Annotated[str | None, typer.Option(help="First date of the test; by default 80 % in.")]
 Seed = Annotated[int, typer.Option(help="Seed of the training.")]
 Epochs = Annotated[int | None, typer.Option(help="Most passes over the training bars.")]
 Window = Annotated[int | None, typer.Option(help="Bars that a call is made from.")]
 Horizon = Annotated[int | None, typer.Option(help="Bars that the predicted move lasts.")]
-Units = Annotated[
-    str | None, typer.Option(help="Units of each LSTM layer, such as 16 or 50,50.")
-]
+Units = Annotated[str | None, typer.Option(help="Units of each LSTM layer, such as 16 or 50,50.")]
 Features = Annotated[
     str | None, typer.Option(help="Of return, gap, body, range, volume: such as return,volume.")
 ]

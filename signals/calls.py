@@ -70,8 +70,8 @@ def _load(path: Path, modified: int) -> Calls:  # noqa: ARG001
         frame = pd.read_csv(path, dtype=str)
         frame.columns = [str(name).strip().lower() for name in frame.columns]
         dates = pd.DatetimeIndex(pd.to_datetime(frame["date"], format="ISO8601"))
-        direction = frame["direction"].astype(np.float64).to_numpy()
-        score = frame["score"].astype(np.float64).to_numpy() if "score" in frame else direction
+        direction = frame["direction"].to_numpy(np.float64)
+        score = frame["score"].to_numpy(np.float64) if "score" in frame else direction
     except KeyError as error:
         raise SourceError(
             f"{path}: expected the columns date and direction, found no {error}."

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import rules
-from .errors import BarsError
+from .errors import BarsError, did_you_mean
 
 __all__ = ["DirectionIndicator"]
 
@@ -32,8 +32,9 @@ class DirectionIndicator(bt.Indicator):
     ``direction`` is 0 while warming up and where the score is NaN.
     """
 
-    lines = ("direction", "score")
-    params = (("dead_band", 0.0),)
+    # Any: backtrader replaces these class attributes by objects.
+    lines: Any = ("direction", "score")
+    params: Any = (("dead_band", 0.0),)
     """`dead_band`: distance of the score from its centre within which the direction is 0."""
 
     plotinfo = {"subplot": True, "plotymargin": 0.1, "plotyhlines": [0.0]}
@@ -42,7 +43,18 @@ class DirectionIndicator(bt.Indicator):
     _centre = 0.0
     """Score at which up and down are balanced."""
 
-    def __init__(self) -> None:
+    def __init__(self, *extra: Any, **unknown: Any) -> None:
+        # backtrader has taken data and parameters out by now; what is left fits nothing.
+        for name in unknown:
+            raise BarsError(
+                f"{type(self).__name__} has no parameter {name!r}."
+                f"{did_you_mean(name, self.p._getkeys())}"
+            )
+        if extra:
+            raise BarsError(
+                f"{type(self).__name__} takes parameters by name only, found {extra[0]!r}. Known:"
+                f" {', '.join(self.p._getkeys())}."
+            )
         if len(self.datas) != 1:
             raise BarsError(
                 f"{type(self).__name__} takes one data feed, found {len(self.datas)}: backtrader"

@@ -27,6 +27,8 @@ from .errors import BarsError, InSampleError, did_you_mean
 from .latest import check_fit
 from .model import Model, load_model
 
+_indicators: Any = bt.ind
+
 __all__ = ["EMADirection", "LSTMDirection", "MomentumDirection", "SeriesDirection"]
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,15 +43,15 @@ class EMADirection(DirectionIndicator):
 
     params = (("fast", 20), ("slow", 50))
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *extra: Any, **unknown: Any) -> None:
+        super().__init__(*extra, **unknown)
         if not 1 <= self.p.fast < self.p.slow:
             raise BarsError(
                 f"EMADirection needs 1 <= fast < slow, found fast={self.p.fast},"
                 f" slow={self.p.slow}."
             )
         close = self._line("close")
-        averages = [bt.ind.EMA(close, period=period) for period in (self.p.fast, self.p.slow)]
+        averages = [_indicators.EMA(close, period=period) for period in (self.p.fast, self.p.slow)]
         self._watch([average.lines[0] for average in averages], 1)
 
     def _score(self, values: FloatArray) -> FloatArray:
@@ -64,8 +66,8 @@ class MomentumDirection(DirectionIndicator):
 
     params = (("period", 252),)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *extra: Any, **unknown: Any) -> None:
+        super().__init__(*extra, **unknown)
         if self.p.period < 1:
             raise BarsError(f"MomentumDirection needs period >= 1, found {self.p.period}.")
         self._watch([self._line("close")], self.p.period + 1)
@@ -85,8 +87,8 @@ class SeriesDirection(DirectionIndicator):
 
     params = (("path", ""),)
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *extra: Any, **unknown: Any) -> None:
+        super().__init__(*extra, **unknown)
         self._calls: Calls = load_calls(self.p.path)
         self._watch([self._feed.datetime], 1)
 
@@ -135,8 +137,8 @@ class LSTMDirection(DirectionIndicator):
 
     _centre = 0.5
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *extra: Any, **unknown: Any) -> None:
+        super().__init__(*extra, **unknown)
         _choice("in_sample", self.p.in_sample, ("flat", "raise", "allow"))
         _choice("interval", self.p.interval, ("check", "allow"))
         self._model: Model = load_model(self.p.model)

@@ -37,7 +37,8 @@ class Session:
         number = int("".join(c for c in interval if c.isdigit()))
         unit = interval.lstrip("0123456789")
         if unit in ("s", "m", "h"):
-            return label + pd.Timedelta(number, {"s": "s", "m": "min", "h": "h"}[unit])
+            seconds = {"s": 1, "m": 60, "h": 3600}[unit] * number
+            return label + pd.Timedelta(seconds=seconds)
         days = {"d": pd.DateOffset(days=number), "wk": pd.DateOffset(weeks=number)}
         last = label.normalize() + days.get(unit, pd.DateOffset(months=number))
         return pd.Timestamp.combine((last - pd.DateOffset(days=1)).date(), self.close)

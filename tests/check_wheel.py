@@ -55,7 +55,9 @@ def main(wheel: str) -> None:
     nextbar = Path(sys.executable).with_name("nextbar")
     model = subprocess.run(
         [sys.executable, "-c", "import nextbar.signals as s; print(s.sample_model())"],
-        check=True, capture_output=True, text=True,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout.strip()
     for command in (
         ["--version"],

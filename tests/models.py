@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
-
 from nextbar.signals.card import Card, Certificate, Golden, seal
 from nextbar.signals.model import open_session, run_windows
 from nextbar.signals.store import digest
+from onnx import TensorProto, helper, numpy_helper
 
 
 def lstm_graph(window: int, units: int = 4, seed: int = 0, uses_volume: bool = False) -> bytes:

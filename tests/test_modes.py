@@ -1,4 +1,4 @@
-"""LSTMDirection in every mode of backtrader: the oracle is the model run offline on the same bars."""
+"""LSTMDirection in every mode of backtrader; the oracle is the model run on the same bars."""
 
 from __future__ import annotations
 
@@ -222,8 +222,9 @@ def test_on_an_indicator_as_input(model: Path, bars: pd.DataFrame) -> None:
 
     batched = run_frame(bars, make)
     streamed = run_frame(bars, make, runonce=False)
-    np.testing.assert_allclose(list(batched.score.values()), list(streamed.score.values()), atol=1e-6)
-    assert np.isfinite(list(batched.score.values())).sum() == 120 - WINDOW  # one bar for the input
+    scores = np.array(list(batched.score.values()))
+    np.testing.assert_allclose(scores, list(streamed.score.values()), atol=1e-6)
+    assert np.isfinite(scores).sum() == 120 - WINDOW  # one bar for the input
 
 
 class Keeper(bt.Strategy):
@@ -250,7 +251,9 @@ class Record(bt.Analyzer):
 @pytest.mark.parametrize("optreturn", [True, False])
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
-def test_optstrategy(method: str, optreturn: bool, model: Path, bars: Any, monkeypatch: Any) -> None:
+def test_optstrategy(
+    method: str, optreturn: bool, model: Path, bars: Any, monkeypatch: Any
+) -> None:
     context = multiprocessing.get_context(method)
     monkeypatch.setattr(bt.cerebro.multiprocessing, "Pool", context.Pool)
     bands = (0.0, 0.05, 0.5)
@@ -309,6 +312,4 @@ def test_baselines_in_every_mode(name: str, mode: str, bars: pd.DataFrame, tmp_p
     other = run_frame(bars, make, **CEREBRO_MODES[mode])
     assert other.direction == default.direction
     assert set(default.direction.values()) == {-1.0, 0.0, 1.0}
-    np.testing.assert_allclose(
-        list(other.score.values()), list(default.score.values()), rtol=1e-12
-    )
+    np.testing.assert_allclose(list(other.score.values()), list(default.score.values()), rtol=1e-12)

@@ -6,7 +6,8 @@ graph is walked from its outputs, inputs first, and everything is named by its p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import onnx
@@ -29,46 +30,61 @@ def canonicalise(model: onnx.ModelProto) -> onnx.ModelProto:
     ModelError
         For a graph with control flow (Loop, If, Scan) or functions, which have no such form here.
     """
-    graph = model.graph
     _refuse_subgraphs(model)
-    producers = {name: node for node in graph.node for name in node.output if name}
-    weights = {tensor.name: tensor for tensor in graph.initializer}
+    graph = model.graph
+    weights = _Weights(graph.initializer)
     names = {"": ""} | {value.name: value.name for value in graph.input}
     nodes: list[onnx.NodeProto] = []
-    constants: dict[bytes, onnx.TensorProto] = {}
-
-    def weight_name(tensor: onnx.TensorProto) -> str:
-        array = numpy_helper.to_array(tensor)
-        key = f"{array.dtype.str}{array.shape}".encode() + array.tobytes()
-        if key not in constants:
-            constants[key] = numpy_helper.from_array(
-                np.ascontiguousarray(array).reshape(array.shape), f"w{len(constants)}"
+    for node in _inputs_first(graph):
+        inputs = [names[name] if name in names else weights.rename(name) for name in node.input]
+        outputs = [f"n{len(nodes)}_{i}" if name else "" for i, name in enumerate(node.output)]
+        names.update(zip(node.output, outputs, strict=True))
+        nodes.append(_renamed(node, inputs, outputs))
+    for value in graph.output:
+        if value.name not in names:
+            raise ModelError(
+                f"the output {value.name!r} is the same for all bars: the model does not use its"
+                " input."
             )
-        return constants[key].name
-
-    for node in _inputs_first(producers, [value.name for value in graph.output]):
-        for source in node.input:
-            if source not in names:
-                names[source] = weight_name(weights[source])
-        copy = onnx.helper.make_node(
-            node.op_type,
-            [names[source] for source in node.input],
-            [f"n{len(nodes)}_{i}" if output else "" for i, output in enumerate(node.output)],
-            domain=node.domain,
-        )
-        copy.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
-        names.update(zip(node.output, copy.output, strict=True))
-        nodes.append(copy)
-    _keep_output_names(nodes, names, [value.name for value in graph.output])
-    return _model(graph, nodes, list(constants.values()))
+    _keep_output_names(nodes, {names[value.name]: value.name for value in graph.output})
+    return _model(graph, nodes, weights.tensors)
 
 
-def _inputs_first(
-    producers: dict[str, onnx.NodeProto], outputs: list[str]
-) -> Iterator[onnx.NodeProto]:
-    """Yield the nodes that `outputs` need, each after the nodes that it needs."""
+class _Weights:
+    """Weights in the order in which they are first used, equal ones once."""
+
+    def __init__(self, tensors: Iterable[onnx.TensorProto]) -> None:
+        self._given = {tensor.name: tensor for tensor in tensors}
+        self._kept: dict[bytes, onnx.TensorProto] = {}
+
+    @property
+    def tensors(self) -> list[onnx.TensorProto]:
+        return list(self._kept.values())
+
+    def rename(self, name: str) -> str:
+        if name not in self._given:
+            raise ModelError(f"the exported graph is broken: nothing in it computes {name!r}.")
+        array = np.asarray(numpy_helper.to_array(self._given[name]), order="C")
+        key = f"{array.dtype.str}{array.shape}".encode() + array.tobytes()
+        if key not in self._kept:
+            self._kept[key] = numpy_helper.from_array(array, f"w{len(self._kept)}")
+        return self._kept[key].name
+
+
+def _renamed(node: onnx.NodeProto, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
+    copy = onnx.helper.make_node(node.op_type, inputs, outputs, domain=node.domain)
+    copy.attribute.extend(sorted(node.attribute, key=lambda attribute: attribute.name))
+    for attribute in copy.attribute:
+        if attribute.HasField("t"):
+            attribute.t.ClearField("name")
+    return copy
+
+
+def _inputs_first(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes that the outputs need, each after the nodes that it needs."""
+    producers = {name: node for node in graph.node for name in node.output if name}
     done: set[str] = set()
-    stack = [(name, False) for name in reversed(outputs)]
+    stack = [(value.name, False) for value in reversed(graph.output)]
     while stack:
         name, ready = stack.pop()
         if name in done or name not in producers:
@@ -84,24 +100,22 @@ def _inputs_first(
 
 def operator_counts(model: onnx.ModelProto) -> dict[str, int]:
     """Return how often each operator occurs, by name."""
-    kinds = sorted(node.op_type for node in model.graph.node)
-    return {kind: kinds.count(kind) for kind in kinds}
+    return dict(sorted(Counter(node.op_type for node in model.graph.node).items()))
 
 
 def _refuse_subgraphs(model: onnx.ModelProto) -> None:
-    inner = sorted({n.op_type for n in model.graph.node for a in n.attribute if a.HasField("g")})
+    inner = sorted(
+        {node.op_type for node in model.graph.node for a in node.attribute if a.g.node or a.graphs}
+    )
     if inner or model.functions:
         raise ModelError(
-            f"the exported graph has control flow or functions ({', '.join(inner) or 'functions'}),"
-            " which is slow and has no canonical form. An LSTM must become one LSTM operator:"
-            " avoid recurrent_dropout, unroll and custom cells."
+            f"the converted graph has control flow ({', '.join(inner) or 'functions'}), which is"
+            " slow and has no canonical form. An LSTM layer becomes one LSTM operator unless it"
+            " has recurrent_dropout; a GRU layer and custom cells become loops."
         )
 
 
-def _keep_output_names(
-    nodes: list[onnx.NodeProto], names: dict[str, str], outputs: list[str]
-) -> None:
-    final = {names[output]: output for output in outputs}
+def _keep_output_names(nodes: list[onnx.NodeProto], final: dict[str, str]) -> None:
     for node in nodes:
         for values in (node.input, node.output):
             for i, name in enumerate(values):
@@ -111,12 +125,11 @@ def _keep_output_names(
 def _model(
     graph: onnx.GraphProto, nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto]
 ) -> onnx.ModelProto:
-    values = [*graph.input, *graph.output]
-    for value in values:
+    body = onnx.helper.make_graph(nodes, "nextbar", graph.input, graph.output, weights)
+    for value in (*body.input, *body.output):
         shape = value.type.tensor_type.shape
         if shape.dim:
             shape.dim[0].dim_param = "batch"
-    body = onnx.helper.make_graph(nodes, "nextbar", list(graph.input), list(graph.output), weights)
     return onnx.helper.make_model(
         body,
         producer_name="nextbar",

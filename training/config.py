@@ -23,23 +23,23 @@ class TrainingConfig(BaseModel):
     architecture: Literal["stacked"] = "stacked"
     """`stacked`: one LSTM layer for each entry of `units`, then one sigmoid."""
     units: tuple[int, ...] = (16,)
-    dropout: float = Field(0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
     """Fraction of each LSTM layer's outputs left out while training."""
     features: tuple[FeatureName, ...] = ("return", "gap", "range")
     """Computed inside the model from raw bars; all are free of the price's scale."""
-    window: int = Field(21, ge=2)
+    window: int = Field(default=21, ge=2)
     """Raw bars in one input; the first only gives the others a previous close."""
-    horizon: int = Field(1, ge=1)
+    horizon: int = Field(default=1, ge=1)
     """Bars that the predicted move lasts."""
     target: Literal["open", "close"] = "open"
     """`open`: up = open[t+1+h] > open[t+1], what a fill at the next open earns; `close`:
     close[t+h] > close[t], the tutorials' label, which no order sent at close t can earn."""
-    epochs: int = Field(60, ge=1)
-    patience: int = Field(8, ge=1)
+    epochs: int = Field(default=60, ge=1)
+    patience: int = Field(default=8, ge=1)
     """Epochs without a better validation loss before training stops."""
-    batch_size: int = Field(128, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    seed: int = Field(0, ge=0, lt=2**31)
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
 
     @field_validator("units")
     @classmethod

@@ -1,5 +1,8 @@
 """From raw bars to scaled features, as layers inside the model: nothing is left to the caller."""
 
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -23,8 +26,10 @@ class BarFeatures(keras.layers.Layer):
     a float32 logarithm of a price has lost the small moves.
     """
 
-    def __init__(self, names: Sequence[FeatureName], **kwargs: Any) -> None:
-        super().__init__(trainable=False, **kwargs)
+    def __init__(
+        self, names: Sequence[FeatureName], trainable: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(trainable=trainable, **kwargs)
         self.names = tuple(names)
 
     def call(self, bars: Any) -> Any:
@@ -58,8 +63,8 @@ class StandardScaling(keras.layers.Layer):
     tf2onnx turns into extra inputs). They are 0 and 1 until `adapt` is called.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(trainable=False, **kwargs)
+    def __init__(self, trainable: bool = False, **kwargs: Any) -> None:
+        super().__init__(trainable=trainable, **kwargs)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make the two weights, one number for each feature."""
@@ -70,12 +75,12 @@ class StandardScaling(keras.layers.Layer):
     def adapt(self, features: np.ndarray) -> None:
         """Take mean and deviation from training features, shape (n, steps, n_features).
 
-        A feature that never changes keeps the scale 1.
+        A feature that never changes keeps the scale 1; float32 rounding of a ratio is no change.
         """
         flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
         deviation = flat.std(axis=0)
         self.mean.assign(flat.mean(axis=0))
-        self.scale.assign(np.where(deviation > 0, deviation, 1.0))
+        self.scale.assign(np.where(deviation > np.finfo(np.float32).eps, deviation, 1.0))
 
     def call(self, features: Any) -> Any:
         """Return the scaled features."""

@@ -1,4 +1,4 @@
-"""Train the model that is installed with nextbar: ``python -m nextbar.training.make_sample_model``."""
+"""Train the model that comes with nextbar: ``python -m nextbar.training.make_sample_model``."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from ..signals.errors import BarsError
 
-__all__ = ["Split", "chronological_split"]
+__all__ = ["FloatArray", "Split", "chronological_split"]
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 FEWEST_ROWS = 30
@@ -58,11 +59,11 @@ def chronological_split(
         ("validation", validation, test_start),
     ):
         _check_part(name, up[part], before, window)
-    last = dates.get_loc(label_end[train | validation].max())
-    return Split(np.flatnonzero(train), np.flatnonzero(validation), int(last))
+    last = int(np.flatnonzero(dates <= label_end[train | validation].max())[-1])
+    return Split(np.flatnonzero(train), np.flatnonzero(validation), last)
 
 
-def _check_part(name: str, up: npt.NDArray[np.float64], before: pd.Timestamp, window: int) -> None:
+def _check_part(name: str, up: FloatArray, before: pd.Timestamp, window: int) -> None:
     if len(up) < FEWEST_ROWS:
         raise BarsError(
             f"{len(up)} {name} rows before {before.date()}, at least {FEWEST_ROWS} are needed, each"

@@ -1,1 +1,34 @@
-"""Report."""
+"""The report of a comparison: one HTML page that opens anywhere, without a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..engine import Result
+
+__all__ = ["available", "render"]
+
+
+def available() -> bool:
+    """Return whether the libraries of the extra ``[compare]`` that `render` needs are installed."""
+    return all(find_spec(name) for name in ("jinja2", "plotly"))
+
+
+def render(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Result]]) -> str:
+    """Return the report as one HTML page that loads nothing from anywhere.
+
+    Parameters
+    ----------
+    content : mapping
+        What ``results.json`` holds.
+    results : mapping of symbol to mapping of strategy to Result
+        Of every strategy in `STRATEGIES`, on the same bars as `content`.
+
+    Equal input gives equal bytes for the same version of plotly.
+    """
+    from .page import render_page  # plotly and jinja2 are optional, and slow to import
+
+    return render_page(content, results)

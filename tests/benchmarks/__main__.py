@@ -48,7 +48,9 @@ class Figure:
 
     def __str__(self) -> str:
         sign = ">=" if self.at_least else "<="
-        return f"{self.name:<58} {self.value:9.3g} {self.unit:<9} {sign} {self.bound:g}  {self.detail}"
+        return (
+            f"{self.name:<58} {self.value:9.3g} {self.unit:<9} {sign} {self.bound:g}  {self.detail}"
+        )
 
 
 class Timed(LSTMDirection):
@@ -170,17 +172,38 @@ def figures(folder: Path) -> list[Figure]:
     nextbar = str(Path(sys.executable).with_name("nextbar"))
     sample = sample_model()
     return [
-        Figure("once(), 5,000 bars / raw session.run", paired(lambda s: batched_ratio(path, s), 9),
-               1.15, "x"),
-        Figure("streamed bar / (raw window + bar without indicator)",
-               paired(lambda s: streamed_ratio(path, s), 9), 1.3, "x"),
-        Figure("Keras predict in next() / once(), per bar",
-               paired(lambda s: keras_ratio(network, path, s), 5), 300, "x", at_least=True),
-        Figure("sample model: once() over raw, per bar", paired(lambda s: overhead_us(sample, s), 9),
-               5, "us"),
+        Figure(
+            "once(), 5,000 bars / raw session.run",
+            paired(lambda s: batched_ratio(path, s), 9),
+            1.15,
+            "x",
+        ),
+        Figure(
+            "streamed bar / (raw window + bar without indicator)",
+            paired(lambda s: streamed_ratio(path, s), 9),
+            1.3,
+            "x",
+        ),
+        Figure(
+            "Keras predict in next() / once(), per bar",
+            paired(lambda s: keras_ratio(network, path, s), 5),
+            300,
+            "x",
+            at_least=True,
+        ),
+        Figure(
+            "sample model: once() over raw, per bar",
+            paired(lambda s: overhead_us(sample, s), 9),
+            5,
+            "us",
+        ),
         Figure("nextbar --help", paired(lambda _: seconds_of(nextbar, "--help"), 5), 0.5, "s"),
-        Figure("import nextbar.signals / backtrader + pandas + onnxruntime",
-               paired(import_ratio, 7), 1.3, "x"),
+        Figure(
+            "import nextbar.signals / backtrader + pandas + onnxruntime",
+            paired(import_ratio, 7),
+            1.3,
+            "x",
+        ),
     ]
 
 

@@ -175,11 +175,16 @@ def test_a_single_line_is_refused(model: Path, bars: pd.DataFrame) -> None:
         (partial(MomentumDirection, period=0), "period >= 1"),
         (partial(EMADirection, dead_band=-1.0), "at least 0, found -1"),
         (partial(LSTMDirection, in_sample="flta"), "Did you mean 'flat'"),
+        (
+            partial(LSTMDirection, dead_bnad=0.1),
+            "no parameter 'dead_bnad'. Did you mean 'dead_band'",
+        ),
+        (lambda data, model: LSTMDirection(data, str(model)), "by name only"),
         (partial(SeriesDirection, path="nowhere.csv"), "no such file"),
     ],
 )
 def test_bad_parameters(make: Any, message: str, model: Path, bars: Any) -> None:
-    if make.func is LSTMDirection:
+    if getattr(make, "func", LSTMDirection) is LSTMDirection:
         make = partial(make, model=model)
     with pytest.raises((BarsError, SourceError), match=message):
         lines_of(make, bars)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,7 @@ def compare(
     *,
     runs: str | Path = "runs",
     model: str | Path | None = None,
-    on_step: Callable[[Step], None] = lambda step: None,
+    on_step: Callable[[Step], None] | None = None,
 ) -> Comparison:
     """Train or take a model, run every strategy on the test bars, and write the run's folder.
 
@@ -88,6 +89,7 @@ def compare(
         Bars that do not fit the experiment, a model trained on test bars, a folder that cannot
         be written.
     """
+    on_step = on_step or _ignore
     bars = _checked(experiment, bars)
     name = run_hash(experiment, bars)
     folder = Path(runs) / f"{experiment.name}-{name[:12]}"
@@ -107,18 +109,21 @@ def compare(
         on_step(Step(symbol, "model"))
     for symbol, frame in bars.items():
         results[symbol] = _run_strategies(experiment, frame, records[symbol].path, on_step)
-    content = _summary(experiment, name, bars, records, results)
-    _write(folder, content, results)
+    text = canonical_json(_summary(experiment, name, bars, records, results))
+    content: dict[str, Any] = json.loads(text)  # as a later run will read it
+    _write(folder, text, content, results)
     return Comparison(folder, content, resumed=False)
+
+
+def _ignore(_: Step) -> None:
+    pass
 
 
 def _on_epoch(symbol: str, on_step: Callable[[Step], None], epoch: Epoch) -> None:
     on_step(Step(symbol, "epoch", epoch))
 
 
-def _checked(
-    experiment: Experiment, bars: Mapping[str, pd.DataFrame]
-) -> dict[str, pd.DataFrame]:
+def _checked(experiment: Experiment, bars: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     if set(bars) != set(experiment.symbols):
         raise ExperimentError(
             f"expected bars of {', '.join(experiment.symbols)}, found {', '.join(bars)}."
@@ -185,6 +190,7 @@ def _summary(
         "schema": SCHEMA,
         "name": experiment.name,
         "hash": name,
+        "nextbar": version("nextbar"),
         "caution": CAUTION,
         "experiment": experiment.model_dump(mode="json"),
         "symbols": {
@@ -245,14 +251,17 @@ def _finished(folder: Path, name: str) -> dict[str, Any] | None:
     if not all((folder / file).is_file() for file in files):
         return None
     try:
-        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        return content if content["hash"] == name else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return content if isinstance(content, dict) and content.get("hash") == name else None
 
 
 def _write(
-    folder: Path, content: dict[str, Any], results: Mapping[str, Mapping[str, Result]]
+    folder: Path,
+    text: str,
+    content: dict[str, Any],
+    results: Mapping[str, Mapping[str, Result]],
 ) -> None:
     returns = pd.DataFrame(
         {f"{symbol} {k}": r.returns for symbol, runs in results.items() for k, r in runs.items()}
@@ -261,4 +270,4 @@ def _write(
     if available():
         write_atomic(folder / REPORT, render(content, results))
     # Last, because it is what says that the run is finished.
-    write_atomic(folder / "results.json", canonical_json(content) + "\n")
+    write_atomic(folder / "results.json", text + "\n")

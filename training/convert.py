@@ -1,0 +1,137 @@
+"""From a Keras model to a plain ONNX graph, by tf2onnx."""
+
+# pyright: reportMissingTypeStubs=false, reportMissingModuleSource=false
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ..signals.bars import COLUMNS
+from ..signals.errors import ModelError
+from ..signals.model import Float32Array
+from .backend import tensorflow
+from .canonical import OPSET
+
+__all__ = ["convert", "predict", "window_of"]
+
+
+def window_of(model: Any) -> int:
+    """Return how many bars `model` looks at.
+
+    Raises
+    ------
+    ModelError
+        When it is not from raw bars (batch, window, 5) to one number for each window.
+    """
+    try:
+        shape, output = _shape(model.input), _shape(model.output)
+    except (AttributeError, ValueError) as error:
+        raise ModelError(
+            "expected a functional or sequential Keras model, found one that is neither or was"
+            " never called. Build it from keras.Input((window, 5))."
+        ) from error
+    match shape:
+        case (None, int(window), 5):
+            pass
+        case _:
+            raise ModelError(
+                f"expected a model of raw bars (batch, window, {len(COLUMNS)}), found input"
+                f" {shape}. Begin it with keras.Input((window, {len(COLUMNS)})), and put features"
+                " and scaling inside it as layers."
+            )
+    if output not in ((None,), (None, 1)):
+        raise ModelError(
+            "expected one probability for each window, (batch,) or (batch, 1), found output"
+            f" {output}. Export a model with this one output."
+        )
+    return window
+
+
+def _shape(value: Any) -> tuple[int | None, ...] | str:
+    if hasattr(value, "shape"):
+        return tuple(value.shape)
+    return f"a {type(value).__name__} of {len(value)}"
+
+
+def convert(model: Any, window: int) -> onnx.ModelProto:
+    """Return the graph of `model` with the input ``bars`` and the output ``probability``.
+
+    Raises
+    ------
+    ModelError
+        When tf2onnx fails or reports an error.
+    """
+    tf = tensorflow()
+    import tf2onnx
+
+    signature = (tf.TensorSpec((None, window, len(COLUMNS)), tf.float32, name="bars"),)
+
+    def named(bars: Any) -> dict[str, Any]:
+        return {"probability": _flat(model(bars, training=False))}
+
+    function = tf.function(named, input_signature=signature)
+    with _converter_errors() as errors:
+        try:
+            graph, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=OPSET
+            )
+        except Exception as error:
+            raise ModelError(_failed(str(error))) from error
+    # tf2onnx only logs what it cannot convert and goes on to write a file that does not work.
+    if errors:
+        raise ModelError(_failed(errors[0]))
+    return graph
+
+
+def predict(model: Any, windows: Float32Array, chunk: int) -> Float32Array:
+    """Return Keras' probabilities of `windows`, shape (n, window, 5), as shape (n,)."""
+    # Calling the model, not model.predict(), which sets up a pipeline anew for every shape.
+    tf = tensorflow()
+
+    def scores(bars: Any) -> Any:
+        return _flat(model(bars, training=False))
+
+    signature = (tf.TensorSpec((None, *windows.shape[1:]), tf.float32),)
+    call = tf.function(scores, input_signature=signature).get_concrete_function()
+    parts = [
+        call(tf.constant(windows[i : i + chunk])).numpy() for i in range(0, len(windows), chunk)
+    ]
+    return np.concatenate(parts)
+
+
+def _flat(output: Any) -> Any:
+    return output[:, 0] if len(output.shape) == 2 else output
+
+
+def _failed(reason: str) -> str:
+    return (
+        f"tf2onnx could not convert the model: {' '.join(reason.split())}. Replace the layer or"
+        " operation that it names, for instance log1p(x) by log(x + 1)."
+    )
+
+
+@contextmanager
+def _converter_errors() -> Generator[list[str]]:
+    """Collect the errors that tf2onnx logs, and keep all that it logs off the terminal."""
+    errors: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            errors.append(record.getMessage())
+
+    logger = logging.getLogger("tf2onnx")
+    before = logger.handlers, logger.propagate, logger.level
+    logger.handlers, logger.propagate = [Collector(logging.ERROR)], False
+    logger.setLevel(logging.ERROR)
+    try:
+        yield errors
+    finally:
+        logger.handlers, logger.propagate = before[:2]
+        logger.setLevel(before[2])
