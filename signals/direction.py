@@ -19,6 +19,7 @@ from .errors import BarsError, did_you_mean
 __all__ = ["DirectionIndicator"]
 
 FloatArray = npt.NDArray[np.float64]
+Numbers = rules.Numbers
 
 
 class DirectionIndicator(bt.Indicator):
@@ -62,9 +63,11 @@ class DirectionIndicator(bt.Indicator):
             )
         if not self.p.dead_band >= 0:
             raise BarsError(f"dead_band must be at least 0, found {self.p.dead_band}.")
+        # Looked up once: a line's name costs a microsecond at every bar.
         self._feed: Any = _feed_of(self.data)
+        self._times: Any = self._feed.lines.datetime
         self._checked = False
-        self._memo: tuple[bytes, float, float] | None = None
+        self._memo: tuple[tuple[float, bytes], float, float] | None = None
         super().__init__()
 
     def _watch(self, sources: Sequence[Any], window: int) -> None:
@@ -77,8 +80,12 @@ class DirectionIndicator(bt.Indicator):
         """Return scores of shape (n - window + 1,) for values of shape (n, n_sources)."""
         raise NotImplementedError
 
-    def _direction(self, score: FloatArray, times: FloatArray) -> FloatArray:  # noqa: ARG002
-        """Return the directions of scores decided at `times` (backtrader's day numbers)."""
+    def _direction(self, score: Numbers, times: Numbers) -> Numbers:  # noqa: ARG002
+        """Return the directions of scores decided at `times` (backtrader's day numbers).
+
+        Arrays of all bars in batched mode, one number each in streaming mode, where arrays of
+        one would take ten times as long.
+        """
         return rules.call(score, self._centre, self.p.dead_band)
 
     def _check(self, values: FloatArray, times: FloatArray) -> None:
@@ -90,17 +97,16 @@ class DirectionIndicator(bt.Indicator):
 
     def next(self) -> None:
         """Score the newest bar; a bar that comes again unchanged is not scored again."""
-        time = self._feed.datetime[0]
+        time = float(self._times[0])
         values = np.array([line.get(size=self._window) for line in self._sources], np.float64)
-        key = values.tobytes() + np.float64(time).tobytes()
+        key = time, values.tobytes()
         if self._memo is None or self._memo[0] != key:
             if not self._checked:
-                times = np.array(self._feed.datetime.get(size=self._window), np.float64)
+                times = np.array(self._times.get(size=self._window), np.float64)
                 self._check(values.T, times)
                 self._checked = True
-            score = self._score(values.T)[-1:]
-            direction = self._direction(score, np.array([time]))
-            self._memo = key, float(score[0]), float(direction[0])
+            score = float(self._score(values.T)[-1])
+            self._memo = key, score, float(self._direction(score, time))
         _, self.lines.score[0], self.lines.direction[0] = self._memo
 
     def preonce(self, start: int, end: int) -> None:
@@ -111,7 +117,7 @@ class DirectionIndicator(bt.Indicator):
 
     def once(self, start: int, end: int) -> None:
         """Score the bars `start` to `end` in one go; a feed too short for a window has none."""
-        arrays = [line.array for line in (*self._sources, self._feed.datetime)]
+        arrays = [line.array for line in (*self._sources, self._times)]
         end = min(end, len(self.lines.score.array), *(len(array) for array in arrays))
         if start >= end:
             return

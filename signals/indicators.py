@@ -32,6 +32,7 @@ _indicators: Any = bt.ind
 __all__ = ["EMADirection", "LSTMDirection", "MomentumDirection", "SeriesDirection"]
 
 FloatArray = npt.NDArray[np.float64]
+Numbers = rules.Numbers
 
 
 class EMADirection(DirectionIndicator):
@@ -90,16 +91,16 @@ class SeriesDirection(DirectionIndicator):
     def __init__(self, *extra: Any, **unknown: Any) -> None:
         super().__init__(*extra, **unknown)
         self._calls: Calls = load_calls(self.p.path)
-        self._watch([self._feed.datetime], 1)
+        self._watch([self._times], 1)
 
-    def _rows(self, times: FloatArray) -> npt.NDArray[np.intp]:
-        return self._calls.rows(_timestamps(times))
+    def _rows(self, times: Numbers) -> npt.NDArray[np.intp]:
+        return self._calls.rows(_timestamps(times)).reshape(np.shape(times))
 
     def _score(self, values: FloatArray) -> FloatArray:
         rows = self._rows(values[:, 0])
         return np.where(rows >= 0, self._calls.score[rows], np.nan)
 
-    def _direction(self, score: FloatArray, times: FloatArray) -> FloatArray:  # noqa: ARG002
+    def _direction(self, score: Numbers, times: Numbers) -> Numbers:  # noqa: ARG002
         rows = self._rows(times)
         return np.where(rows >= 0, self._calls.direction[rows], 0.0)
 
@@ -154,19 +155,19 @@ class LSTMDirection(DirectionIndicator):
             )
 
     def _score(self, values: FloatArray) -> FloatArray:
-        return self._model.score(_five_columns(values))
+        return self._model.score(values)
 
-    def _direction(self, score: FloatArray, times: FloatArray) -> FloatArray:
+    def _direction(self, score: Numbers, times: Numbers) -> Numbers:
         direction = super()._direction(score, times)
-        in_sample = times < self._unseen_from
-        if self.p.in_sample == "raise" and in_sample.any():
+        unseen = times >= self._unseen_from
+        if self.p.in_sample == "raise" and not np.all(unseen):
+            first = _timestamps(times)[~np.atleast_1d(unseen)][0]
             raise InSampleError(
-                f"the bar of {_timestamps(times)[in_sample][0]} is in the model's training data,"
-                f" which ends at {self._model.card.train_end}. Start later, or use"
-                " in_sample='flat'."
+                f"the bar of {first} is in the model's training data, which ends at"
+                f" {self._model.card.train_end}. Start later, or use in_sample='flat'."
             )
         if self.p.in_sample == "flat":
-            direction[in_sample] = 0.0
+            return direction * unseen + 0.0  # + 0.0: a flat down call is 0, not -0
         return direction
 
     def _check(self, values: FloatArray, times: FloatArray) -> None:
@@ -189,9 +190,9 @@ def _symbol(feed: Any) -> str:
     return str(feed._name or attributes.get("symbol", ""))
 
 
-def _timestamps(times: FloatArray) -> pd.DatetimeIndex:
+def _timestamps(times: Numbers) -> pd.DatetimeIndex:
     # num2date has rounded to microseconds; daily bars may be stamped just before midnight.
-    return pd.DatetimeIndex([bt.num2date(time) for time in times]).floor("s")
+    return pd.DatetimeIndex([bt.num2date(time) for time in np.atleast_1d(times)]).floor("s")
 
 
 def _choice(name: str, value: str, known: tuple[str, ...]) -> None:

@@ -48,7 +48,7 @@ def latest_call(model: Model, bars: pd.DataFrame, dead_band: float = 0.0) -> Lat
     check_fit(model, values, dates[-window:])
     probability = float(model.score(values)[-1])
     unseen = int(np.sum(dates >= pd.Timestamp(model.card.unseen_from)))
-    called = int(rules.call(np.array([probability]), 0.5, dead_band)[0])
+    called = int(rules.call(probability, 0.5, dead_band))
     return LatestCall(symbol, dates[-1], called if unseen else 0, probability, unseen)
 
 

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from .card import Card, unseal
 from .errors import BarsError, ModelError, did_you_mean
 from .store import digest
+
+if TYPE_CHECKING:
+    from .card import Card
 
 __all__ = [
     "Float32Array",
@@ -39,8 +41,11 @@ BoolArray = npt.NDArray[np.bool_]
 CHUNK = 512
 """Windows in one inference call: enough to be fast, few enough to bound the memory."""
 
-SMALLEST = np.finfo(np.float32).tiny
+SMALLEST = float(np.finfo(np.float32).tiny)
 """The smallest price; numbers below may be flushed to 0, depending on the processor."""
+
+LOWEST = np.array([SMALLEST, SMALLEST, SMALLEST, SMALLEST, 0.0])
+HIGHEST = float(np.finfo(np.float32).max)
 
 GOLDEN_TOLERANCE = 1e-4
 """For the golden pair on other processors; on one machine it repeats to about 1e-7."""
@@ -62,7 +67,7 @@ class Model:
 
         Parameters
         ----------
-        bars : ndarray of shape (n_bars, 5)
+        bars : ndarray of shape (n_bars, 5), or (n_bars, 4) when the model uses no volume
             Raw open, high, low, close, volume, oldest first.
 
         Returns
@@ -72,17 +77,17 @@ class Model:
             window holds a bar that `usable_bars` refuses: the runtime's LSTM would turn NaN into
             a plausible number.
         """
-        if bars.ndim != 2 or bars.shape[1] != 5:
+        window, columns = self.card.window, _columns(self.card.uses_volume)
+        if bars.ndim != 2 or not columns <= bars.shape[1] <= 5:
             raise BarsError(
-                "expected bars of shape (n, 5): open, high, low, close, volume; found shape"
-                f" {bars.shape}."
+                f"expected bars of shape (n, {columns}): open, high, low, close"
+                f"{', volume' if columns == 5 else ''}; found shape {bars.shape}."
             )
-        window = self.card.window
-        usable = usable_bars(bars, uses_volume=self.card.uses_volume)
-        values = np.where(usable[:, None], bars, 1.0)
-        if not self.card.uses_volume:
-            values[:, 4] = 0.0
-        windows = windows_of(values.astype(np.float32), window)
+        inside = _inside(bars[:, :columns])
+        if len(bars) == window and inside.all():  # streaming: what follows would cost a tenth more
+            return run_windows(self.session, _as_input(bars, columns)[None]).astype(np.float64)
+        usable: BoolArray = np.logical_and.reduce(inside, axis=1)
+        windows = windows_of(_as_input(np.where(usable[:, None], bars, 1.0), columns), window)
         scores = np.full(len(windows), np.nan)
         rows = np.flatnonzero(windows_of(usable[:, None], window).all(axis=(1, 2)))
         # Rows are picked chunk by chunk: picking copies, and all windows at once may not fit.
@@ -98,15 +103,28 @@ class Model:
 def usable_bars(bars: FloatArray, *, uses_volume: bool) -> BoolArray:
     """Return which of `bars`, shape (n, 5), a model may see, as shape (n,).
 
-    Prices must be finite and positive, also as float32, where the smallest numbers may count as 0;
+    Prices must be finite and positive as float32, where the smallest numbers may count as 0;
     volume, where the model uses it, finite and at least 0.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = bars.astype(np.float32)
-    usable: BoolArray = np.all(np.isfinite(values[:, :4]) & (values[:, :4] >= SMALLEST), axis=1)
-    if uses_volume:
-        usable &= np.isfinite(values[:, 4]) & (values[:, 4] >= 0)
-    return usable
+    return np.logical_and.reduce(_inside(bars[:, : _columns(uses_volume)]), axis=1)
+
+
+def _inside(seen: FloatArray) -> BoolArray:
+    # NaN fails both comparisons.
+    return (seen >= LOWEST[: seen.shape[1]]) & (seen <= HIGHEST)
+
+
+def _columns(uses_volume: bool) -> int:
+    return 5 if uses_volume else 4
+
+
+def _as_input(bars: FloatArray, columns: int) -> Float32Array:
+    """Return the first `columns` of `bars` as float32, and 0 for a volume that is not used."""
+    if columns == 5:
+        return bars.astype(np.float32, order="C")
+    values = np.zeros((len(bars), 5), np.float32)
+    values[:, :columns] = bars[:, :columns]
+    return values
 
 
 def windows_of(bars: npt.NDArray[Any], window: int) -> npt.NDArray[Any]:
@@ -125,6 +143,8 @@ def run_windows(session: Any, windows: Float32Array, chunk: int = CHUNK) -> Floa
         session.run(["probability"], {"bars": np.ascontiguousarray(windows[i : i + chunk])})[0]
         for i in range(0, len(windows), chunk)
     ]
+    if len(parts) == 1:
+        return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
 
@@ -181,6 +201,8 @@ def sample_model() -> Path:
 def _load(pid: int, path: Path, inode: int, modified: int, size: int) -> Model:  # noqa: ARG001
     content = path.read_bytes()
     # Only a file as nextbar sealed it gets to the runtime, which a damaged one could crash.
+    from .card import unseal  # brings pydantic, 0.1 s: only when a file is read
+
     card = unseal(content, str(path))
     try:
         session = open_session(content)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["call", "ema", "ema_score", "momentum_score"]
+__all__ = ["Numbers", "call", "ema", "ema_score", "momentum_score"]
 
 FloatArray = npt.NDArray[np.float64]
+Numbers: TypeAlias = npt.NDArray[np.floating[Any]] | float
 
 
-def call(score: FloatArray, centre: float, dead_band: float) -> FloatArray:
+def call(score: Numbers, centre: float, dead_band: float) -> Numbers:
     """Return the direction, in {-1, 0, +1}, of each score.
 
     +1 above ``centre + dead_band``, -1 below ``centre - dead_band``, 0 between and for NaN.

@@ -15,6 +15,8 @@ __all__ = ["Session"]
 STALE_AFTER = dt.timedelta(days=4)
 """A long weekend: Friday's bar is the newest until Tuesday's session ends."""
 
+INTRADAY = ("s", "m", "h")
+
 
 @dataclass(frozen=True)
 class Session:
@@ -27,6 +29,12 @@ class Session:
         """Return the exchange's time, naive like the bars."""
         return dt.datetime.now(self._zone()).replace(tzinfo=None)
 
+    def now_for(self, bars: pd.DataFrame) -> dt.datetime:
+        """Return the time now as `bars` tell it: UTC for intraday ones whose notes say so."""
+        utc = any("UTC" in note for note in bars.attrs["notes"])
+        intraday = str(bars.attrs["interval"]).endswith(INTRADAY)
+        return (Session(timezone="UTC") if utc and intraday else self).now()
+
     def end_of(self, label: pd.Timestamp, interval: str) -> pd.Timestamp:
         """Return when the bar with this label is over.
 
@@ -34,28 +42,28 @@ class Session:
         of their week or month, shorter ones at their start, as data vendors do: for bars labelled
         at their end this waits one bar too long, and never calls an unfinished one.
         """
-        number = int("".join(c for c in interval if c.isdigit()))
-        unit = interval.lstrip("0123456789")
-        if unit in ("s", "m", "h"):
-            seconds = {"s": 1, "m": 60, "h": 3600}[unit] * number
-            return label + pd.Timedelta(seconds=seconds)
-        days = {"d": pd.DateOffset(days=number), "wk": pd.DateOffset(weeks=number)}
-        last = label.normalize() + days.get(unit, pd.DateOffset(months=number))
-        return pd.Timestamp.combine((last - pd.DateOffset(days=1)).date(), self.close)
+        following = _following(label, interval)
+        if interval.endswith(INTRADAY):
+            return following
+        last = following.normalize() - pd.DateOffset(days=1)
+        return pd.Timestamp.combine(last.date(), self.close)
 
     def split_unfinished(
         self, bars: pd.DataFrame, now: dt.datetime
     ) -> tuple[pd.DataFrame, list[pd.Timestamp]]:
         """Return the finished bars and the labels of those that are not over at `now`."""
-        interval = str(bars.attrs["interval"])
         dates = pd.DatetimeIndex(bars.index)
-        # Only the last few bars can be unfinished.
-        unfinished = [label for label in dates[-3:] if self.end_of(label, interval) > now]
-        return bars.iloc[: len(bars) - len(unfinished)], unfinished
+        interval = str(bars.attrs["interval"])
+        finished = len(dates)
+        # A single bar has no interval to tell when it ends.
+        while len(dates) > 1 and finished and self.end_of(dates[finished - 1], interval) > now:
+            finished -= 1
+        return bars.iloc[:finished], list(dates[finished:])
 
     def is_stale(self, label: pd.Timestamp, interval: str, now: dt.datetime) -> bool:
         """Return whether a newer finished bar than `label` should be there by `now`."""
-        return now - self.end_of(label, interval) > STALE_AFTER
+        late = self.end_of(label, interval) + STALE_AFTER
+        return now > max(late, self.end_of(_following(label, interval), interval))
 
     def _zone(self) -> ZoneInfo:
         try:
@@ -64,3 +72,13 @@ class Session:
             raise SourceError(
                 f"unknown time zone {self.timezone!r}: expected a name such as Europe/Berlin."
             ) from error
+
+
+def _following(label: pd.Timestamp, interval: str) -> pd.Timestamp:
+    """Return the label one interval, such as 5m, 1d, 2wk or 3mo, after `label`."""
+    unit = interval.lstrip("0123456789")
+    number = int(interval.removesuffix(unit))
+    if unit == "mo":
+        return label + pd.DateOffset(months=number)
+    seconds = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "wk": 7 * 86_400}[unit]
+    return label + pd.Timedelta(seconds=seconds * number)
