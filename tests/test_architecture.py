@@ -120,7 +120,6 @@ def test_type_reports_are_switched_off_only_at_the_edges() -> None:
     edges = {path.relative_to(ROOT).as_posix() for path in switched}
     assert edges <= {
         "backtests/engine.py",
-        "backtests/report/__init__.py",
         "backtests/report/figures.py",
         "signals/direction.py",
         "signals/indicators.py",

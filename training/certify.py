@@ -134,7 +134,7 @@ def _open(content: bytes) -> Any:
     try:
         return open_session(content)
     except Exception as error:
-        raise ModelError(f"onnxruntime refuses the converted graph: {error}") from error
+        raise ModelError(f"onnxruntime refuses the converted graph: {_line(error)}") from error
 
 
 def _golden(session: Any, window: Float32Array) -> Golden:
@@ -190,8 +190,12 @@ def _check_graph(graph: onnx.ModelProto, recurrent: str | None) -> None:
         )
     try:
         onnx.checker.check_model(graph, full_check=True)
-    except onnx.checker.ValidationError as error:
-        raise ModelError(f"the converted graph is not valid ONNX: {error}") from error
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelError(f"the converted graph is not valid ONNX: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _iso(moment: pd.Timestamp) -> str:

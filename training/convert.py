@@ -76,7 +76,7 @@ def convert(model: Any, window: int) -> onnx.ModelProto:
     def named(bars: Any) -> dict[str, Any]:
         return {"probability": _flat(model(bars, training=False))}
 
-    function = tf.function(named, input_signature=signature)
+    function = tf.function(named, input_signature=signature, autograph=False)
     with _converter_errors() as errors:
         try:
             graph, _ = tf2onnx.convert.from_function(
@@ -99,7 +99,7 @@ def predict(model: Any, windows: Float32Array, chunk: int) -> Float32Array:
         return _flat(model(bars, training=False))
 
     signature = (tf.TensorSpec((None, *windows.shape[1:]), tf.float32),)
-    call = tf.function(scores, input_signature=signature).get_concrete_function()
+    call = tf.function(scores, input_signature=signature, autograph=False).get_concrete_function()
     parts = [
         call(tf.constant(windows[i : i + chunk])).numpy() for i in range(0, len(windows), chunk)
     ]

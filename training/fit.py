@@ -168,9 +168,8 @@ def _fit(
 
     keras.utils.set_random_seed(config.seed)
     windows = windows_of(bars[list(COLUMNS)].to_numpy(np.float32), config.window)
-    x_train, x_check = (
-        windows[rows - config.window + 1] for rows in (split.train, split.validation)
-    )
+    first = config.window - 1
+    x_train, x_check = windows[split.train - first], windows[split.validation - first]
     network = build_network(config)
     network.get_layer("scaling").adapt(network.get_layer("features")(x_train).numpy())
     network.compile(
@@ -187,18 +186,16 @@ def _fit(
         batch_size=config.batch_size,
         shuffle=True,  # the order of rows within the training part only
         verbose=0,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_end=_recorder(history, config, on_epoch)),
-            keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True),
-        ],
+        callbacks=_callbacks(history, config, on_epoch),
     )
     return network, tuple(history)
 
 
-def _recorder(
+def _callbacks(
     history: list[Epoch], config: TrainingConfig, on_epoch: Callable[[Epoch], None] | None
-) -> Callable[[int, dict[str, float]], None]:
-    """Return the callback that appends to `history`, and stops a training that diverges."""
+) -> list[Any]:
+    """Return what fills `history`, and stops a training that diverges or gets no better."""
+    import keras
 
     def record(index: int, logs: dict[str, float]) -> None:
         epoch = Epoch(
@@ -213,7 +210,10 @@ def _recorder(
         if on_epoch:
             on_epoch(epoch)
 
-    return record
+    return [
+        keras.callbacks.LambdaCallback(on_epoch_end=record),
+        keras.callbacks.EarlyStopping(patience=config.patience, restore_best_weights=True),
+    ]
 
 
 def _date(name: str, given: str | pd.Timestamp | None, default: pd.Timestamp) -> pd.Timestamp:

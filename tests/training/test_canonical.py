@@ -142,6 +142,21 @@ def test_nodes_without_effect_are_dropped() -> None:
     assert canonical_bytes(other) == canonical_bytes(HAND_BUILT)
 
 
+def test_names_of_constants_do_not_matter() -> None:
+    def with_constant(name: str) -> bytes:
+        other = onnx.ModelProto()
+        other.CopyFrom(HAND_BUILT)
+        weights = [tensor for tensor in other.graph.initializer if tensor.name != "gain"]
+        (gain,) = (tensor for tensor in other.graph.initializer if tensor.name == "gain")
+        value = numpy_helper.from_array(numpy_helper.to_array(gain), name)
+        del other.graph.initializer[:]
+        other.graph.initializer.extend(weights)
+        other.graph.node.insert(0, helper.make_node("Constant", [], ["gain"], value=value))
+        return canonical_bytes(other)
+
+    assert with_constant("one") == with_constant("another")
+
+
 def edited(change: Any) -> onnx.ModelProto:
     other = onnx.ModelProto()
     other.CopyFrom(HAND_BUILT)

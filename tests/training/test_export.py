@@ -291,10 +291,32 @@ def test_a_difference_beyond_the_tolerance(
     assert "on 85 windows" in message
 
 
+def unknown_operator(graph: onnx.ModelProto) -> None:
+    next(node for node in graph.graph.node if node.op_type == "Log").op_type = "Logg"
+
+
+def wrong_shape(graph: onnx.ModelProto) -> None:
+    transpose = next(node for node in graph.graph.node if node.op_type == "Transpose")
+    transpose.attribute[0].ints[:] = [0, 7, 1]
+
+
+@pytest.mark.parametrize("damage", [unknown_operator, wrong_shape])
+def test_a_graph_that_is_not_valid(
+    damage: Any, path: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(model: Any, window: int) -> onnx.ModelProto:
+        damage(graph := convert(model, window))
+        return graph
+
+    monkeypatch.setattr(certify, "convert", damaged)
+    assert "the converted graph is not valid ONNX: " in refused(network(), path, frame)
+
+
 def test_compare_windows(frame: pd.DataFrame, caplog: pytest.LogCaptureFixture) -> None:
     model = network()
     session = open_session(canonicalise(convert(model, WINDOW)).SerializeToString())
     windows = np.ascontiguousarray(windows_of(frame[list(COLUMNS)].to_numpy(np.float32), WINDOW))
+    caplog.set_level("WARNING", "tensorflow")
     # As often as a walk-forward does: tensorflow warns of functions that are traced again.
     for _ in range(8):
         difference, flips = certify.compare_windows(model, session, windows)
