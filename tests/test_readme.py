@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
 from nextbar.backtests.cli import app
+from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,7 +26,7 @@ def test_python_examples_run(code: str, tmp_path: Path) -> None:
 
 
 def test_the_table_is_the_demo(tmp_path: Path) -> None:
-    """All rows but the LSTM's are equal on every machine; its weights may differ in the last bits."""
+    """All rows but the LSTM's are equal on every machine; its weights may differ slightly."""
     done = subprocess.run(
         [Path(sys.executable).with_name("nextbar"), "demo"],
         cwd=tmp_path,

@@ -101,7 +101,8 @@ def test_models_saw_no_test_bar(done: Any) -> None:
         assert card.symbols == (symbol,)
         facts = done.summary["symbols"][symbol]["model"]
         assert facts["test_windows"]["max_difference"] <= 1e-5
-        assert facts["test_windows"]["windows"] == done.summary["symbols"][symbol]["bars"]["test_bars"]
+        test_bars = done.summary["symbols"][symbol]["bars"]["test_bars"]
+        assert facts["test_windows"]["windows"] == test_bars
 
 
 def test_calls_stand_beside_their_base_rate(done: Any) -> None:
@@ -179,7 +180,8 @@ def test_the_hash_covers_config_and_bars() -> None:
     base = run_hash(experiment_of("AA"), bars)
     assert run_hash(experiment_of("AA"), bars_of("AA")) == base
     assert run_hash(experiment_of("AA", cost_bps=6.0), bars) != base
-    assert run_hash(experiment_of("AA", training=QUICK.model_copy(update={"seed": 1})), bars) != base
+    other_seed = QUICK.model_copy(update={"seed": 1})
+    assert run_hash(experiment_of("AA", training=other_seed), bars) != base
     bars["AA"].iloc[3, 4] += 1
     assert run_hash(experiment_of("AA"), bars) != base
 

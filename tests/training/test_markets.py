@@ -10,34 +10,10 @@ import pytest
 from nextbar.signals import load_model
 from nextbar.training import TrainingConfig, train
 
-from ..markets import random_bars
+from ..markets import PLANTED, planted_bars, random_bars
 
 COST = 0.0005
 """5 bps a side."""
-
-PLANTED = 0.67
-
-
-def planted_bars(n: int, seed: int) -> pd.DataFrame:
-    """Return bars where open[t+2] moves away from open[t+1] as close[t] did from close[t-1].
-
-    It does so with probability PLANTED; nothing else tells anything.
-    """
-    rng = np.random.default_rng(seed)
-    body = rng.normal(0, 0.02, n)
-    size = rng.uniform(0.005, 0.015, n)
-    agrees = np.where(rng.random(n) < PLANTED, 1.0, -1.0)
-    log_open = np.full(n, np.log(100.0))
-    for t in range(3, n):
-        seen = log_open[t - 2] + body[t - 2] - log_open[t - 3] - body[t - 3]
-        log_open[t] = log_open[t - 1] + np.sign(seen) * agrees[t] * size[t]
-    open_, close = np.exp(log_open), np.exp(log_open + body)
-    wick = 1 + np.abs(rng.normal(0, 0.003, (2, n)))
-    frame = random_bars(n).assign(open=open_, close=close)
-    frame["high"] = np.maximum(open_, close) * wick[0]
-    frame["low"] = np.minimum(open_, close) / wick[1]
-    return frame
-
 
 def moves(bars: pd.DataFrame) -> np.ndarray:
     """Return log(open[t+2] / open[t+1]), what a decision at close t earns: two fewer than bars."""
