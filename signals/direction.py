@@ -6,6 +6,7 @@
 # pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,6 +119,12 @@ class DirectionIndicator(bt.Indicator):
     def once(self, start: int, end: int) -> None:
         """Score the bars `start` to `end` in one go; a feed too short for a window has none."""
         arrays = [line.array for line in (*self._sources, self._times)]
+        if len(arrays[-1]) < self._minperiod:
+            warnings.warn(
+                f"{len(arrays[-1])} bars, but {type(self).__name__} makes its first call on bar"
+                f" {self._minperiod}: there is none. Load an earlier start.",
+                stacklevel=2,
+            )
         end = min(end, len(self.lines.score.array), *(len(array) for array in arrays))
         if start >= end:
             return

@@ -68,7 +68,7 @@ class Session:
     def _zone(self) -> ZoneInfo:
         try:
             return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise SourceError(
                 f"unknown time zone {self.timezone!r}: expected a name such as Europe/Berlin."
             ) from error

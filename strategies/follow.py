@@ -11,7 +11,7 @@ from typing import Any
 
 import backtrader as bt
 
-from ..signals.errors import ExperimentError, did_you_mean
+from ..signals.errors import BarsError, ExperimentError, did_you_mean
 from .sizing import units
 
 __all__ = ["FollowDirection"]
@@ -93,6 +93,15 @@ class FollowDirection(bt.Strategy):
         self._check_timing()
         self._check_params()
         self._first = _date_number(self.p.first)
+
+    def stop(self) -> None:
+        """Refuse a history that was too short for one decision: it must not pass as "no trade"."""
+        warm_up = max(self._minperiods) - 1
+        if len(self) <= warm_up:
+            raise BarsError(
+                f"{len(self)} bars, but {type(self).__name__} warms up for {warm_up}: no decision"
+                " was made. Load an earlier start."
+            )
 
     def decide(self) -> float:
         """Return the direction at this bar's close: -1, 0 or +1."""

@@ -147,6 +147,7 @@ def test_live_feed(model: Path, bars: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("mode", ["default", "runonce=False", "exactbars=1", "preload=False"])
 @pytest.mark.parametrize("n", [0, 1, WINDOW - 1, WINDOW, WINDOW + 1])
+@pytest.mark.filterwarnings("ignore:.*makes its first call on bar")
 def test_short_feeds(n: int, mode: str, model: Path, bars: pd.DataFrame) -> None:
     frame = bars.iloc[:n]
     seen = run_frame(frame, partial(LSTMDirection, model=model), **CEREBRO_MODES[mode])

@@ -268,3 +268,9 @@ def test_add_signal_trades_on_the_first_line(model: Path, bars: pd.DataFrame) ->
     (strategy,) = cerebro.run()
     sides = {np.sign(fill[0][0]) for fill in strategy.analyzers.fills.get_analysis().values()}
     assert sides == {1.0, -1.0}
+
+
+@pytest.mark.parametrize("n", [1, WINDOW - 1])
+def test_a_short_feed_is_named(n: int, model: Path, bars: pd.DataFrame) -> None:
+    with pytest.warns(UserWarning, match=f"{n} bars, but LSTMDirection makes .* on bar {WINDOW}"):
+        lines_of(partial(LSTMDirection, model=model), bars.iloc[:n])

@@ -112,15 +112,6 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     assert "found a device or pipe" in refusal(tmp_path / "pipe.onnx")
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything"
-)
-def test_unreadable_file(tmp_path: Path) -> None:
-    write_model(path := tmp_path / "m.onnx", WINDOW)
-    path.chmod(0)
-    assert "cannot be read: Permission denied" in refusal(path)
-
-
 def test_a_failing_disk_is_a_model_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = write_model(path.with_name("disk.onnx"), WINDOW)
 

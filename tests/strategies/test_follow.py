@@ -5,8 +5,11 @@ import backtrader as bt
 import numpy as np
 import pandas as pd
 import pytest
-from nextbar.signals.errors import ExperimentError
+from nextbar.signals import MomentumDirection
+from nextbar.signals.errors import BarsError, ExperimentError
 from nextbar.strategies import BuyAndHold, FollowDirection
+
+from ..markets import random_bars
 
 CALLS = {"+": 1.0, "0": 0.0, "-": -1.0, "?": float("nan"), "p": 0.7}
 
@@ -181,3 +184,13 @@ def test_settings_survive_a_grid():
     cerebro.addanalyzer(Diary)
     runs = cerebro.run()
     assert [run[0].analyzers[0].position[-1] for run in runs] == [500, 950]
+
+
+@pytest.mark.parametrize("runonce", [True, False])
+@pytest.mark.filterwarnings("ignore:.*makes its first call on bar 12")
+def test_a_history_too_short_for_one_decision_is_an_error(runonce):
+    cerebro = bt.Cerebro(stdstats=False, runonce=runonce)
+    cerebro.adddata(bt.feeds.PandasData(dataname=random_bars(11)))
+    cerebro.addstrategy(FollowDirection, signal=functools.partial(MomentumDirection, period=11))
+    with pytest.raises(BarsError, match="11 bars, but FollowDirection warms up for 11"):
+        cerebro.run()
