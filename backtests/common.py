@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from .engine import Result
+    from .result import Result
 
 __all__ = ["CAUTION", "STRATEGIES", "pooled_returns"]
 

@@ -6,29 +6,28 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..signals.bars import bars_digest, bars_per_year, check_bars
+from ..signals.bars import check_bars
 from ..signals.errors import BarsError, ExperimentError
 from ..signals.indicators import EMADirection, LSTMDirection, MomentumDirection
 from ..signals.store import canonical_json, write_atomic
 from ..strategies import BuyAndHold, FollowDirection
-from ..training.labels import direction_labels
-from .common import CAUTION, STRATEGIES, pooled_returns
-from .engine import Account, Result, run
-from .experiment import SCHEMA, Experiment, run_hash
-from .metrics import return_summary, summary
+from .engine import Account, run
+from .experiment import Experiment, run_hash
 from .models import ModelRecord, record_of_file, train_model
+from .outputs import tidy
 from .report import available, render
+from .result import Result
+from .summarise import summarise
 
 if TYPE_CHECKING:
     from ..training.fit import Epoch
 
-__all__ = ["CAUTION", "STRATEGIES", "Comparison", "Step", "compare"]
+__all__ = ["Comparison", "Step", "compare"]
 
 FILES = ("results.json", "returns.csv")
 
@@ -96,23 +95,35 @@ def compare(
     found = _finished(folder, name)
     if found is not None:
         return Comparison(folder, found, resumed=True)
-    write_atomic(folder / "experiment.json", canonical_json(experiment.model_dump(mode="json")))
-    records: dict[str, ModelRecord] = {}
-    results: dict[str, dict[str, Result]] = {}
-    for symbol, frame in bars.items():
-        if model is None:
-            records[symbol] = train_model(
-                experiment, frame, folder / "models", partial(_on_epoch, symbol, on_step)
-            )
-        else:
-            records[symbol] = record_of_file(experiment, model)
-        on_step(Step(symbol, "model"))
-    for symbol, frame in bars.items():
-        results[symbol] = _run_strategies(experiment, frame, records[symbol].path, on_step)
-    text = canonical_json(_summary(experiment, name, bars, records, results))
-    content: dict[str, Any] = json.loads(text)  # as a later run will read it
-    _write(folder, text, content, results)
+    with tidy(folder):
+        write_atomic(folder / "experiment.json", canonical_json(experiment.model_dump(mode="json")))
+        records = {
+            symbol: _model_for(experiment, frame, folder, model, on_step)
+            for symbol, frame in bars.items()
+        }
+        results = {
+            symbol: _run_strategies(experiment, frame, records[symbol].path, on_step)
+            for symbol, frame in bars.items()
+        }
+        content = _write(folder, summarise(experiment, name, bars, records, results), results)
     return Comparison(folder, content, resumed=False)
+
+
+def _model_for(
+    experiment: Experiment,
+    frame: pd.DataFrame,
+    folder: Path,
+    model: str | Path | None,
+    on_step: Callable[[Step], None],
+) -> ModelRecord:
+    symbol = str(frame.attrs["symbol"])
+    if model is None:
+        on_epoch = partial(_on_epoch, symbol, on_step)
+        record = train_model(experiment, frame, folder / "models", on_epoch)
+    else:
+        record = record_of_file(experiment, model)
+    on_step(Step(symbol, "model"))
+    return record
 
 
 def _ignore(_: Step) -> None:
@@ -178,73 +189,6 @@ def _run_strategies(
     return results
 
 
-def _summary(
-    experiment: Experiment,
-    name: str,
-    bars: Mapping[str, pd.DataFrame],
-    records: Mapping[str, ModelRecord],
-    results: Mapping[str, Mapping[str, Result]],
-) -> dict[str, Any]:
-    yearly = bars_per_year(experiment.interval)
-    content: dict[str, Any] = {
-        "schema": SCHEMA,
-        "name": experiment.name,
-        "hash": name,
-        "nextbar": version("nextbar"),
-        "caution": CAUTION,
-        "experiment": experiment.model_dump(mode="json"),
-        "symbols": {
-            symbol: {
-                "bars": _describe(frame, experiment),
-                "model": records[symbol].facts,
-                "calls": _call_quality(frame, results[symbol]["lstm"], records[symbol]),
-                "strategies": {k: summary(r, yearly) for k, r in results[symbol].items()},
-            }
-            for symbol, frame in bars.items()
-        },
-    }
-    if len(bars) > 1:
-        content["equal_weight"] = {
-            strategy: return_summary(pooled_returns(results, strategy), yearly)
-            for strategy in STRATEGIES
-        }
-    return content
-
-
-def _describe(frame: pd.DataFrame, experiment: Experiment) -> dict[str, Any]:
-    test = frame.index[frame.index >= pd.Timestamp(experiment.test_start)]
-    return {
-        "sha256": bars_digest(frame),
-        "rows": len(frame),
-        "first": str(frame.index[0]),
-        "last": str(frame.index[-1]),
-        "adjustment": frame.attrs["adjustment"],
-        "notes": list(frame.attrs["notes"]),
-        "test_first": str(test[0]),
-        "test_last": str(test[-1]),
-        "test_bars": len(test),
-    }
-
-
-def _call_quality(frame: pd.DataFrame, result: Result, record: ModelRecord) -> dict[str, Any]:
-    """Return how often the up/down calls of the test bars came true, beside the base rate.
-
-    The base rate is the share of the commoner outcome: what always calling it would have scored.
-    """
-    labels = direction_labels(frame, record.card.horizon, record.card.target)
-    calls = pd.DataFrame({"score": result.score, "up": labels["up"]}).dropna()
-    if calls.empty:
-        return {"rows": 0, "accuracy": None, "base_rate": None, "up_calls": None}
-    outcome = calls["up"].to_numpy() > 0.5
-    called = calls["score"].to_numpy() > 0.5
-    return {
-        "rows": len(calls),
-        "accuracy": float((called == outcome).mean()),
-        "base_rate": float(max(outcome.mean(), 1 - outcome.mean())),
-        "up_calls": float(called.mean()),
-    }
-
-
 def _finished(folder: Path, name: str) -> dict[str, Any] | None:
     """Return the results of a finished run, None where there is none."""
     files = (*FILES, REPORT) if available() else FILES
@@ -258,11 +202,11 @@ def _finished(folder: Path, name: str) -> dict[str, Any] | None:
 
 
 def _write(
-    folder: Path,
-    text: str,
-    content: dict[str, Any],
-    results: Mapping[str, Mapping[str, Result]],
-) -> None:
+    folder: Path, summary: dict[str, Any], results: Mapping[str, Mapping[str, Result]]
+) -> dict[str, Any]:
+    """Write the run's files and return the summary as a later run will read it."""
+    text = canonical_json(summary)
+    content: dict[str, Any] = json.loads(text)
     returns = pd.DataFrame(
         {f"{symbol} {k}": r.returns for symbol, runs in results.items() for k, r in runs.items()}
     )
@@ -271,3 +215,4 @@ def _write(
         write_atomic(folder / REPORT, render(content, results))
     # Last, because it is what says that the run is finished.
     write_atomic(folder / "results.json", text + "\n")
+    return content

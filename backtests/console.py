@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from rich import box
 from rich.console import Console
@@ -14,16 +14,17 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from ..training.fit import Epoch
-    from .comparison import Step
+    from .comparison import Comparison, Step
 
 __all__ = [
     "Steps",
     "TrainingProgress",
-    "comparison_tables",
+    "calls_table",
     "facts_table",
-    "rows_table",
     "say",
     "show",
+    "show_comparison",
+    "show_warning",
     "warn",
 ]
 
@@ -41,8 +42,8 @@ COLUMNS = (
 
 
 def show(renderable: Any) -> None:
-    """Print a result on standard output."""
-    Console().print(renderable)
+    """Print a result on standard output, brackets and colons of names as they are."""
+    Console(markup=False, emoji=False, highlight=False).print(renderable)
 
 
 def say(text: str) -> None:
@@ -55,7 +56,24 @@ def warn(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def comparison_tables(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[Table]:
+def show_warning(message: Warning | str, *_: Any) -> None:
+    """Show a warning of the libraries in one line, without the code that gave it."""
+    warn(f"warning: {' '.join(str(message).split())}")
+
+
+def show_comparison(done: Comparison) -> None:
+    """Print the tables of a comparison, what to think of them, and where its files are."""
+    from .common import STRATEGIES
+
+    for table in _comparison_tables(done.summary, STRATEGIES):
+        show(table)
+    show(done.summary["caution"])
+    say(f"{'Found finished' if done.resumed else 'Written'}: {done.folder}")
+    if not (done.folder / "report.html").is_file():
+        say("No report.html: pip install 'nextbar[compare]', then run this again.")
+
+
+def _comparison_tables(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[Table]:
     """Return one table for each symbol of a comparison and, for several, one for all."""
     tables: list[Table] = []
     for symbol in summary["experiment"]["symbols"]:
@@ -67,10 +85,10 @@ def comparison_tables(summary: Mapping[str, Any], labels: Mapping[str, str]) -> 
         )
         tables.append(_strategy_table(title, part["strategies"], labels))
         tables[-1].caption = _calls_line(part["calls"])
-        tables[-1].caption_justify = "left"
     if "equal_weight" in summary:
-        title = f"All {len(summary['symbols'])} symbols, equal weight, rebalanced every bar"
+        title = f"All {len(summary['symbols'])} symbols in equal weight"
         tables.append(_strategy_table(title, summary["equal_weight"], labels))
+        tables[-1].caption = "Rebalanced every bar."
     return tables
 
 
@@ -85,21 +103,42 @@ def _calls_line(calls: Mapping[str, Any]) -> str:
 
 def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
     """Return a table of names and values."""
-    table = Table(title=title, title_justify="left", show_header=False)
+    # Without a frame a digest fits into a line of 80 columns.
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, str(value))
+        table.add_row(name.replace("_", " "), _plain(value))
     return table
 
 
-def rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def _plain(value: Any) -> str:
+    """Return a value as a person would write it."""
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[Any, Any]", value).items()
+        return ", ".join(f"{str(key).replace('_', ' ')} {_plain(item)}" for key, item in pairs)
+    if isinstance(value, list | tuple):
+        items = list(map(_plain, cast("Sequence[Any]", value)))
+        return ("\n" if any(", " in item for item in items) else ", ").join(items) or "none"
+    if value is None:
+        return "n/a"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def calls_table(calls: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the newest calls, one a row."""
+    columns = ("symbol", "call", "probability", "last_bar", "bars_since_train_end")
+    rows = [{name.replace("_", " "): call[name] for name in columns} for call in calls]
+    return _rows_table("Newest calls, for an order at the next open", rows)
+
+
+def _rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """Return a table with a row for each of `rows`, all of the same keys."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else str(v) for v in row.values()))
+        table.add_row(*(f"{v:.4f}" if isinstance(v, float) else _plain(v) for v in row.values()))
     return table
 
 
@@ -108,6 +147,7 @@ def _strategy_table(
 ) -> Table:
     # Narrow enough for a terminal of 80 columns.
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
+    table.caption_justify = "left"
     table.add_column("Strategy", no_wrap=True)
     columns = [column for column in COLUMNS if column[0] in strategies["lstm"]]
     for _, header, _ in columns:
@@ -119,7 +159,7 @@ def _strategy_table(
 
 def _text(value: float | None, kind: str) -> str:
     if value is None:
-        return "not defined"
+        return "n/a"
     formats = {"percent": "{:.1%}", "number": "{:.2f}", "count": "{:d}", "money": "{:,.0f}"}
     return formats[kind].format(value)
 
@@ -172,17 +212,9 @@ class TrainingProgress:
 class Steps(TrainingProgress):
     """The progress of a comparison: call it with each of its steps."""
 
-    def __init__(self, symbols: Sequence[str], strategies: int) -> None:
-        super().__init__()
-        self._all = self._progress.add_task(
-            "backtests", total=len(symbols) * strategies, note="", visible=False
-        )
-
     def __call__(self, step: Step) -> None:
-        """Show one step."""
+        """Show one step; backtests take no time worth showing."""
         if step.epoch is not None:
             self.epoch(step.symbol, step.epoch)
         elif step.what == "model":
             self.trained(step.symbol)
-        else:
-            self._progress.update(self._all, advance=1)

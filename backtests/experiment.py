@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..signals.bars import bars_digest
-from ..signals.errors import ExperimentError
+from ..signals.errors import ExperimentError, did_you_mean
 from ..signals.store import canonical_json, digest
 from ..training.config import TrainingConfig
 
@@ -20,6 +20,21 @@ __all__ = ["SCHEMA", "Experiment", "default_dates", "make_experiment", "one_line
 
 SCHEMA = 1
 """Version of the files in a run's folder; part of the run's hash."""
+
+EXPECTED = {
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge:g}",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number of at most {le:g}",
+    "finite_number": "a finite number",
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+        "a date such as 2010-01-31",
+    ),
+}
+"""What is allowed, in plain words, by pydantic's name for the problem."""
 
 
 class Experiment(BaseModel):
@@ -104,15 +119,23 @@ def make_experiment(**fields: Any) -> Experiment:
         raise ExperimentError(one_line(error)) from error
 
 
-def one_line(error: ValidationError) -> str:
-    """Return what is wrong with a config: field, reason and value of each problem."""
+def one_line(error: ValidationError, name: Callable[[str], str] = str) -> str:
+    """Return what is wrong with a config: field (spelled by `name`), what is allowed, value."""
     parts: list[str] = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"])
+        field = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
         reason = problem["msg"].removeprefix("Value error, ")
-        found = "" if problem["type"] == "value_error" else f", found {problem['input']!r}"
-        parts.append(f"{field}: {reason}{found}" if field else reason)
-    return "; ".join(parts) + "."
+        if problem["type"] == "literal_error":
+            known = re.findall(r"'([^']*)'", problem["msg"])
+            hint = did_you_mean(str(problem["input"]), known).rstrip(".")
+            reason = f"unknown {problem['input']!r}.{hint}"
+        elif problem["type"] != "value_error":
+            expected = EXPECTED.get(problem["type"])
+            reason = f"expected {expected.format(**problem.get('ctx', {}))}" if expected else reason
+            reason += f", found {problem['input']!r}"
+        parts.append(f"{name(field)}: {reason}" if field else reason)
+    text = "; ".join(parts)
+    return text if text.endswith("?") else f"{text}."
 
 
 def default_dates(bars: Mapping[str, pd.DataFrame]) -> tuple[dt.date, dt.date]:

@@ -1,39 +1,36 @@
-"""From what people type to checked values: bars, dates, a training config, newest calls."""
+"""From what people type to checked values: bars, dates, configs."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from ..signals.bars import bars_digest
 from ..signals.errors import BarsError, ExperimentError, SourceError
-from ..signals.latest import latest_call
-from ..signals.model import load_model
-from ..signals.sessions import Session
+from ..signals.model import Model, load_model
 from ..signals.sources import load_bars
+from ..signals.sources.request import parse_date
 from ..training.config import TrainingConfig
-from .experiment import default_dates, one_line
-
-if TYPE_CHECKING:
-    from ..training.fit import Trained
+from .experiment import Experiment, default_dates, one_line
+from .facts import date_text
 
 __all__ = [
-    "bars_facts",
     "dates_for",
+    "from_options",
     "load_all",
-    "newest_calls",
     "only_one",
-    "session_of",
     "training_config",
-    "training_facts",
 ]
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+FEWEST = 10
+"""Fewer bars than this cannot even be split; how many a training needs depends on its window."""
 
 
 def load_all(
@@ -47,24 +44,36 @@ def load_all(
     refresh: bool,
 ) -> dict[str, pd.DataFrame]:
     """Return checked bars by symbol, from files when `csv` is given, else from `source`."""
+    if source == "csv" and not csv:
+        raise SourceError("name a file of bars with --csv FILE; --source is for symbols.")
+    for option, date in (("--start", start), ("--end", end)):
+        parse_date(date, option)  # names it as typed
+    options: dict[str, Any] = {"interval": interval, "adjust": adjust, "refresh": refresh}
+    loaded: dict[str, pd.DataFrame] = {}
+    for symbol, name in _names(symbols, csv).items():
+        loaded[symbol] = load_bars(name, "csv" if csv else source, start=start, end=end, **options)
+        loaded[symbol].attrs["symbol"] = symbol
+    return loaded
+
+
+def _names(symbols: Sequence[str] | None, csv: Sequence[Path] | None) -> dict[str, str]:
+    """Return by symbol what its source calls it: the symbol as typed, or the path of its file."""
     if csv and symbols:
         raise SourceError("name symbols or --csv files, not both: a file's name is its symbol.")
     if not csv and not symbols:
         raise SourceError("name at least one symbol, such as AAPL, or a file with --csv.")
-    if csv:
-        names = {_symbol_of(path): str(path) for path in csv}
-        source = "csv"
-    else:
-        names = {symbol: symbol for symbol in symbols or ()}
-    wanted = len(csv or symbols or ())
-    if len(names) != wanted:
-        raise SourceError(f"{wanted} histories were named, but only {len(names)} different ones.")
-    options: dict[str, Any] = {"interval": interval, "adjust": adjust, "refresh": refresh}
-    loaded: dict[str, pd.DataFrame] = {}
-    for symbol, name in names.items():
-        loaded[symbol] = load_bars(name, source, start=start, end=end, **options)
-        loaded[symbol].attrs["symbol"] = symbol
-    return loaded
+    names: dict[str, str] = {}
+    typed = [(symbol.upper(), symbol) for symbol in symbols or ()]
+    for symbol, name in typed + [(_symbol_of(path), str(path)) for path in csv or ()]:
+        if symbol in names and csv:
+            raise SourceError(
+                f"{names[symbol]} and {name} would both be {symbol}: a file's name is its symbol."
+                " Rename one."
+            )
+        if symbol in names:
+            raise SourceError(f"{symbol} is named twice: name each symbol once.")
+        names[symbol] = name
+    return names
 
 
 def only_one(bars: Mapping[str, pd.DataFrame]) -> tuple[str, pd.DataFrame]:
@@ -88,15 +97,26 @@ def training_config(
         given["units"] = [part.strip() for part in units.split(",")]
     if features is not None:
         given["features"] = [part.strip() for part in features.split(",")]
+    return from_options(TrainingConfig, {k: v for k, v in given.items() if v is not None})
+
+
+def from_options(kind: type[ConfigT], fields: Mapping[str, Any]) -> ConfigT:
+    """Return a config, or raise ExperimentError in one line that names the wrong options."""
     try:
-        return TrainingConfig(**{key: value for key, value in given.items() if value is not None})
+        return kind(**fields)
     except ValidationError as error:
-        raise ExperimentError(one_line(error)) from error
+        raise ExperimentError(one_line(error, _option)) from error
+
+
+def _option(field: str) -> str:
+    """Return a config's field as people type it."""
+    return field if field == "symbols" else f"--{field.replace('_', '-')}"
 
 
 def dates_for(
     bars: Mapping[str, pd.DataFrame],
     model: Path | None,
+    config: TrainingConfig,
     validation_start: str | None,
     test_start: str | None,
 ) -> dict[str, Any]:
@@ -104,93 +124,80 @@ def dates_for(
 
     A given model is tested on all bars after its training, unless `test_start` says later.
     """
+    validation = parse_date(validation_start, "--validation-start")
+    test = parse_date(test_start, "--test-start")
     if model is None:
-        validation, test = default_dates(bars)
-        return {
-            "validation_start": validation_start or validation,
-            "test_start": test_start or test,
-        }
-    if validation_start is not None:
+        validation_day, test_day = _training_dates(bars, validation, test)
+        _check_warm_up(bars, test_day, config.window)
+        return {"validation_start": validation_day, "test_start": test_day}
+    if validation is not None:
         raise ExperimentError("--validation-start is for training; a given model has its own.")
-    loaded = load_model(model)
-    later = [frame.index[frame.index >= loaded.card.unseen_from] for frame in bars.values()]
-    if not all(map(len, later)):
-        raise BarsError(
-            f"{model}: trained up to {loaded.card.train_end}, and not every symbol has bars after"
-            " that. Load a later end, or train on an earlier one."
+    if config != TrainingConfig():
+        raise ExperimentError(
+            "--seed, --epochs, --window, --horizon, --units and --features are for training; a"
+            " given model has its own. Leave them out."
         )
-    first = max(index[0] for index in later)
-    return {"model_sha256": loaded.sha256, "test_start": test_start or first.date()}
+    loaded = load_model(model)
+    test_day = _first_unseen(bars, loaded) if test is None else test.date()
+    _check_warm_up(bars, test_day, loaded.card.window)
+    return {"model_sha256": loaded.sha256, "test_start": test_day}
 
 
-def bars_facts(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return what `nextbar bars` prints of a history."""
-    return {
-        "rows": len(frame),
-        "first": _date_text(frame.index[0]),
-        "last": _date_text(frame.index[-1]),
-        "interval": frame.attrs["interval"],
-        "adjustment": frame.attrs["adjustment"],
-        "last_close": float(frame["close"].iloc[-1]),
-        "sha256": bars_digest(frame),
-        "notes": list(frame.attrs["notes"]),
-    }
-
-
-def training_facts(trained: Trained) -> dict[str, Any]:
-    """Return what `nextbar train` prints of a training."""
-    best = trained.history[trained.best_epoch - 1]
-    return {
-        "file": str(trained.path),
-        "train_start": trained.card.train_start,
-        "train_end": trained.card.train_end,
-        "train_rows": trained.train_rows,
-        "validation_rows": trained.validation_rows,
-        "epochs": len(trained.history),
-        "best_epoch": trained.best_epoch,
-        "validation_accuracy": round(best.validation_accuracy, 4),
-        "validation_base_rate": round(trained.validation_base_rate, 4),
-        "certificate": trained.card.certificate.model_dump(mode="json"),
-    }
-
-
-def session_of(close: str, timezone: str) -> Session:
-    """Return the session whose end is given as ``16:00``."""
-    try:
-        return Session(dt.time.fromisoformat(close), timezone)
-    except ValueError as error:
-        raise SourceError(f"expected a time such as 16:00, found {close!r}.") from error
-
-
-def newest_calls(
-    bars: Mapping[str, pd.DataFrame], model: Path | None, session: Session, dead_band: float
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return the newest call of each symbol, and warnings."""
-    if model is None:
-        raise ExperimentError("name the model file: --model FILE. `nextbar train` makes one.")
-    loaded, now = load_model(model), session.now()
-    calls: list[dict[str, Any]] = []
-    warnings: list[str] = []
+def _training_dates(
+    bars: Mapping[str, pd.DataFrame], validation: pd.Timestamp | None, test: pd.Timestamp | None
+) -> tuple[dt.date, dt.date]:
+    """Return validation and test start: what is given, else shares of the common history."""
+    if test is not None:
+        bars = {symbol: frame[frame.index < test] for symbol, frame in bars.items()}
     for symbol, frame in bars.items():
-        finished, dropped = session.split_unfinished(frame, now)
-        if dropped:
-            labels = ", ".join(map(_date_text, dropped))
-            warnings.append(f"{symbol}: dropped {labels}, whose session is not over.")
-        if symbol not in loaded.card.symbols:
-            warnings.append(f"{symbol}: the model was trained on {', '.join(loaded.card.symbols)}.")
-        call = latest_call(loaded, finished, dead_band)
-        if session.is_stale(call.last_bar, str(frame.attrs["interval"]), now):
-            warnings.append(f"{symbol}: the last bar, {_date_text(call.last_bar)}, is stale.")
-        row = asdict(call) | {"symbol": symbol, "last_bar": _date_text(call.last_bar)}
-        row["call"] = {1: "up", -1: "down", 0: "none"}[call.direction]
-        calls.append(row | {"model": str(model), "model_sha256": loaded.sha256})
-    return calls, warnings
+        if len(frame) < FEWEST:
+            until = "" if test is None else f" before --test-start {test.date()}"
+            raise BarsError(
+                f"{symbol}: {len(frame)} bars{until} are too few to train a model. Use a longer"
+                " history or a later --test-start."
+            )
+    first, second = default_dates(bars)
+    if test is not None:
+        # The last fifth before the test, as `nextbar train` has it.
+        first, second = second, test.date()
+    return first if validation is None else validation.date(), second
 
 
-def _date_text(moment: pd.Timestamp) -> str:
-    """Return the date, with the time unless it is midnight."""
-    return str(moment.date()) if moment == moment.normalize() else str(moment)
+def _first_unseen(bars: Mapping[str, pd.DataFrame], model: Model) -> dt.date:
+    """Return the first date on which no symbol's bar is in-sample, or in a warm-up."""
+    card = model.card
+    starts: list[pd.Timestamp] = []
+    for symbol, frame in bars.items():
+        unseen = int(frame.index.searchsorted(pd.Timestamp(card.unseen_from)))
+        if unseen >= len(frame):
+            raise BarsError(
+                f"{model.path}: trained up to {card.train_end}, and the last bar of {symbol} is of"
+                f" {date_text(frame.index[-1])}. Load a later end, or train on an earlier one."
+            )
+        # With too few bars for the warm-up one near the end: the check of it will say so.
+        ready = min(_warm_up(card.window), len(frame) - 2)
+        starts.append(frame.index[max(unseen, ready, 0)])
+    return max(starts).date()
+
+
+def _warm_up(window: int) -> int:
+    """Return how many bars the strategies need before the first on which they decide."""
+    rules = {name: field.default for name, field in Experiment.model_fields.items()}
+    return max(window - 1, rules["ema_slow"] - 1, rules["momentum_period"])
+
+
+def _check_warm_up(bars: Mapping[str, pd.DataFrame], test: dt.date, window: int) -> None:
+    """Raise BarsError, before anything is trained, if a symbol has too few bars before `test`."""
+    needed = _warm_up(window)
+    for symbol, frame in bars.items():
+        before = int((frame.index < pd.Timestamp(test)).sum())
+        if before < needed:
+            raise BarsError(
+                f"{symbol}: {before} bars before the test, which starts on {test}; the strategies"
+                f" need {needed} to warm up. Load earlier bars or choose a later --test-start."
+            )
 
 
 def _symbol_of(path: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9._^=&-]", "-", path.stem)
+    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return re.sub(r"[^A-Za-z0-9._^=&-]", "-", stem).lstrip("._=&-") or "bars"

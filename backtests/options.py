@@ -10,20 +10,35 @@ import typer
 __all__ = [
     "Adjust",
     "AsJson",
+    "Band",
+    "BarsOut",
+    "Cash",
+    "Close",
+    "CostBps",
     "Csv",
     "DeadBand",
     "End",
     "Epochs",
     "Features",
+    "Fractional",
+    "Hold",
     "Horizon",
     "Interval",
+    "ModelFile",
+    "ModelOut",
+    "Name",
+    "ReadyModel",
     "Refresh",
     "Runs",
     "Seed",
+    "Shorts",
+    "SignalModel",
     "Source",
     "Start",
     "Symbols",
+    "Target",
     "TestStart",
+    "Timezone",
     "Units",
     "ValidationStart",
     "Window",
@@ -66,3 +81,18 @@ Features = Annotated[
 DeadBand = Annotated[
     float, typer.Option(help="No call while the probability is this close to 0.5.")
 ]
+ReadyModel = Annotated[Path | None, typer.Option(help="A model file instead of training.")]
+CostBps = Annotated[float, typer.Option(help="Cost of each side in basis points.")]
+Cash = Annotated[float, typer.Option(help="Starting cash.")]
+Target = Annotated[float, typer.Option(help="Share of the account in a position.")]
+Shorts = Annotated[bool, typer.Option("--shorts", help="Sell short on down calls.")]
+Fractional = Annotated[bool, typer.Option("--fractional", help="Trade fractions.")]
+Band = Annotated[float | None, typer.Option(help="Rebalance beyond this share.")]
+Hold = Annotated[bool, typer.Option("--hold", help="No call keeps the position.")]
+Name = Annotated[str, typer.Option(help="Start of the run folder's name.")]
+ModelOut = Annotated[Path | None, typer.Option(help="The model file; by default SYMBOL.onnx.")]
+BarsOut = Annotated[Path | None, typer.Option(help="Write the bars of one symbol as CSV.")]
+SignalModel = Annotated[Path | None, typer.Option(help="The model file.", show_default=False)]
+Close = Annotated[str, typer.Option(help="When the exchange's session ends.")]
+Timezone = Annotated[str, typer.Option(help="The exchange's time.")]
+ModelFile = Annotated[Path, typer.Argument(help="A model file.")]

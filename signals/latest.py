@@ -62,7 +62,7 @@ def check_fit(
         if found != card.interval:
             raise ModelError(
                 f"{model.path}: a model for bars of {card.interval}, found {found}. Train one for"
-                " these bars, or pass interval='allow'."
+                " these bars; LSTMDirection takes them all the same with interval='allow'."
             )
     if card.uses_volume:
         priced = usable_bars(values, uses_volume=False).all()

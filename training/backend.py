@@ -82,7 +82,7 @@ def _quiet() -> Generator[None]:
         os.dup2(noise.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             noise.seek(0)
             os.write(keep, noise.read())
             raise

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from plotly.subplots import make_subplots
 
 from ..common import STRATEGIES
-from ..engine import Result
+from ..result import Result
 
 __all__ = ["COLOURS", "calls_figure", "equity_figure", "loss_figure", "plotly_js"]
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from ..common import STRATEGIES, pooled_returns
-from ..engine import Result
+from ..result import Result
 from . import figures, tables
 
 __all__ = ["render_page"]

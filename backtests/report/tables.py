@@ -9,7 +9,7 @@ from ..common import STRATEGIES
 from ..metrics import METRICS, Metric
 
 if TYPE_CHECKING:
-    from ..engine import Result
+    from ..result import Result
 
 __all__ = [
     "MetricRow",

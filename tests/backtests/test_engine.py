@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nextbar.backtests import engine
 from nextbar.backtests.engine import Account, run
-from nextbar.backtests.metrics import round_trips
+from nextbar.backtests.trades import round_trips
 from nextbar.signals.errors import BarsError, ExperimentError
 from nextbar.strategies import BuyAndHold, FollowDirection
 

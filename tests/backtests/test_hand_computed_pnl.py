@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nextbar.backtests.engine import Account, run
-from nextbar.backtests.metrics import round_trips
+from nextbar.backtests.trades import round_trips
 from nextbar.strategies import BuyAndHold, FollowDirection
 
 CASH = 10_000.0

@@ -10,7 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from nextbar.backtests import metrics as m
-from nextbar.backtests.engine import Account, Result, run
+from nextbar.backtests.engine import Account, run
+from nextbar.backtests.result import Result
+from nextbar.backtests.trades import round_trips
 from nextbar.strategies import BuyAndHold
 
 DAILY = 252
@@ -198,7 +200,7 @@ class TestRoundTrips:
         orders = fills(
             (1, 10, 5.0, 1.0), (2, 5, 6.0, 0.5), (4, -15, 7.0, 2.0), (4, -8, 7.0, 1.0), (9, 8, 6, 1)
         )
-        trips = m.round_trips(orders, 100.0)
+        trips = round_trips(orders, 100.0)
         assert list(trips["entry"].dt.day) == [2, 5]
         assert list(trips["exit"].dt.day) == [5, 10]
         assert list(trips["size"]) == [15.0, -8.0]
@@ -206,20 +208,20 @@ class TestRoundTrips:
         assert list(trips["costs"]) == [3.5, 2.0]
 
     def test_an_open_trip_is_valued_at_the_last_close(self):
-        trips = m.round_trips(fills((1, 10, 5.0, 1.0), (2, -4, 6.0, 1.0)), 7.0)
+        trips = round_trips(fills((1, 10, 5.0, 1.0), (2, -4, 6.0, 1.0)), 7.0)
         assert trips["exit"].isna().all()
         assert list(trips["size"]) == [10.0]
         assert list(trips["pnl"]) == [-50.0 + 24.0 + 6 * 7.0 - 2.0]
 
     def test_no_fills(self):
-        trips = m.round_trips(fills(), 7.0)
+        trips = round_trips(fills(), 7.0)
         assert trips.empty
         assert list(trips) == ["entry", "exit", "size", "pnl", "costs"]
 
     def test_the_index_of_the_orders_does_not_matter(self):
         orders = fills((1, 10, 5.0, 1.0), (2, -10, 6.0, 1.0))
         moved = orders.set_index(pd.Index([7, 7]))
-        pd.testing.assert_frame_equal(m.round_trips(orders, 1.0), m.round_trips(moved, 1.0))
+        pd.testing.assert_frame_equal(round_trips(orders, 1.0), round_trips(moved, 1.0))
 
 
 def result_of(equity, position, orders, close, rejected=0):
@@ -311,10 +313,5 @@ class TestSummary:
 
 
 def test_metrics_do_not_need_backtrader():
-    code = (
-        "import sys, importlib.util as u\n"
-        f"spec = u.spec_from_file_location('metrics', {m.__file__!r})\n"
-        "module = u.module_from_spec(spec); spec.loader.exec_module(module)\n"
-        "assert 'backtrader' not in sys.modules"
-    )
+    code = "import sys, nextbar.backtests.metrics; assert 'backtrader' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,93 @@
+"""Ctrl-C and kill -9 in the middle of a comparison: what was finished stays, the rest resumes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .test_cli import PROCESS, write_bars
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to one process")
+
+# The second training takes seconds: long enough to be interrupted.
+LINE = ["compare", "--csv", "AA.csv", "--csv", "BB.csv", "--units", "24", "--epochs", "9"]
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("market")
+    write_bars(folder, "AA", 2500)
+    write_bars(folder, "BB", 2500, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(market: Path) -> bytes:
+    process = start(market, "whole")
+    assert ended(process) == (0, "")
+    return found(market / "whole", "results.json").read_bytes()
+
+
+def start(market: Path, runs: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*PROCESS, *LINE, "--runs", runs],
+        cwd=market, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONWARNINGS": ""},
+    )  # fmt: skip
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=60)
+    return process.returncode, errors
+
+
+def found(runs: Path, name: str) -> Path:
+    (path,) = runs.rglob(name)
+    return path
+
+
+def stop_when(process: subprocess.Popen[str], reached: Callable[[], bool], by: int) -> None:
+    end = time.monotonic() + 60
+    while not reached():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    process.send_signal(by)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGKILL])
+def test_a_finished_model_stays_and_the_rest_resumes(
+    by: signal.Signals, market: Path, uninterrupted: bytes
+) -> None:
+    runs = market / by.name
+    process = start(market, by.name)
+    stop_when(process, lambda: any(runs.rglob("AA.json")), by)
+    code, errors = ended(process)
+    if by is signal.SIGINT:
+        assert code == 130
+        assert errors.startswith("interrupted")
+        assert errors.count("\n") == 1
+    assert not list(runs.rglob("results.json"))
+    assert not list(runs.rglob("BB.json"))
+    model = found(runs, "AA.onnx")
+    stamp = model.stat().st_mtime_ns
+    assert ended(start(market, by.name)) == (0, "")
+    assert model.stat().st_mtime_ns == stamp
+    assert found(runs, "results.json").read_bytes() == uninterrupted
+
+
+def test_ctrl_c_before_anything_is_finished_leaves_nothing(market: Path) -> None:
+    runs = market / "early"
+    process = start(market, runs.name)
+    stop_when(process, lambda: any(runs.rglob("experiment.json")), signal.SIGINT)
+    code, errors = ended(process)
+    assert (code, errors.count("\n")) == (130, 1), errors
+    assert errors.startswith("interrupted")
+    assert not runs.exists()
