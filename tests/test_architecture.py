@@ -29,6 +29,7 @@ ONLY_IN = {
     "keras": {"training"},
     "tensorflow": {"training"},
     "tf2onnx": {"training"},
+    "numba": {"backtests/kernel.py"},
     "plotly": {"backtests/report"},
     "jinja2": {"backtests/report"},
     "typer": {"backtests/cli.py", "backtests/options.py"},
@@ -120,6 +121,7 @@ def test_type_reports_are_switched_off_only_at_the_edges() -> None:
     edges = {path.relative_to(ROOT).as_posix() for path in switched}
     assert edges <= {
         "backtests/engine.py",
+        "backtests/kernel.py",
         "backtests/report/figures.py",
         "signals/direction.py",
         "signals/indicators.py",

@@ -21,8 +21,10 @@ from typing import Any
 
 import backtrader as bt
 import numpy as np
+from nextbar.backtests.replay import Rules, replay
 from nextbar.signals import LSTMDirection, load_model, sample_model
 from nextbar.signals.model import CHUNK, windows_of
+from nextbar.strategies import FollowDirection
 from nextbar.training import Facts, TrainingConfig, export
 from nextbar.training.backend import tensorflow
 
@@ -154,6 +156,32 @@ def import_ratio(_: int) -> float:
     return seconds_of(sys.executable, "-c", "import nextbar.signals") / parts
 
 
+class Known(bt.Indicator):
+    """Directions known beforehand: no work of its own on backtrader's side of the ratio."""
+
+    lines = ("direction", "score")
+    calls = np.empty(0)
+
+    def next(self) -> None:
+        raise NotImplementedError
+
+    def once(self, start: int, end: int) -> None:
+        np.asarray(self.lines.direction.array)[start:end] = self.calls[start:end]
+
+
+def replay_ratio(seed: int) -> float:
+    """Return backtrader's seconds over the replay's, for one account of 50,000 bars."""
+    frame = market(50_000, seed)
+    noise = np.random.default_rng(seed).normal(size=len(frame))
+    Known.calls = np.sign(np.convolve(noise, np.ones(30), "same"))
+    prices = [frame[name].to_numpy()[None] for name in ("open", "close")]
+    direction, costs = Known.calls.astype(np.int8)[None], np.array([0.0])
+    backtrader = run_seconds(frame, FollowDirection, True, signal=Known, shorts=True)
+    began = time.perf_counter()
+    replay(*prices, direction, costs, Rules(shorts=True, cash=10_000.0))
+    return backtrader / (time.perf_counter() - began)
+
+
 def build(folder: Path) -> tuple[Any, Path]:
     tensorflow()
     import keras
@@ -196,6 +224,13 @@ def figures(folder: Path) -> list[Figure]:
             paired(lambda s: overhead_us(sample, s), 9),
             5,
             "us",
+        ),
+        Figure(
+            "replay / backtrader, bars a second, 50,000 bars",
+            paired(replay_ratio, 5),
+            5000,
+            "x",
+            at_least=True,
         ),
         Figure("nextbar --help", paired(lambda _: seconds_of(nextbar, "--help"), 5), 0.5, "s"),
         Figure(

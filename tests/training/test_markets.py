@@ -15,6 +15,7 @@ from ..markets import PLANTED, planted_bars, random_bars
 COST = 0.0005
 """5 bps a side."""
 
+
 def moves(bars: pd.DataFrame) -> np.ndarray:
     """Return log(open[t+2] / open[t+1]), what a decision at close t earns: two fewer than bars."""
     return np.diff(np.log(bars["open"].to_numpy()))[1:]
