@@ -10,6 +10,7 @@ The same input gives the same bytes. See CREDITS.md for where the prices come fr
 from __future__ import annotations
 
 import gzip
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ def adjusted(table: dict[str, list[Any]]) -> pd.DataFrame:
 
 def main() -> None:
     """Write one ``SYMBOL.csv.gz`` for each symbol beside this file."""
-    from bokeh_sampledata import stocks
-
+    # Not a dependency, so looked up by name: type checks must pass without it.
+    stocks = import_module("bokeh_sampledata.stocks")
     for symbol in SYMBOLS:
         text = adjusted(getattr(stocks, symbol)).to_csv(float_format=f"%.{DIGITS}g")
         # No time stamp in the file: what is written depends on the prices alone.
