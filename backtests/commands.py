@@ -45,6 +45,9 @@ def compare(
     band: o.Band = None,
     hold: o.Hold = False,
     dead_band: o.DeadBand = 0.0,
+    ema_fast: o.EmaFast = 20,
+    ema_slow: o.EmaSlow = 50,
+    momentum_period: o.MomentumPeriod = 252,
     seed: o.Seed = 0,
     epochs: o.Epochs = None,
     window: o.Window = None,
@@ -79,7 +82,12 @@ def compare(
         "band": band,
         "on_zero": "hold" if hold else "flat",
         "dead_band": dead_band,
-        **dates_for(bars, model, config, validation_start, test_start),
+        "ema_fast": ema_fast,
+        "ema_slow": ema_slow,
+        "momentum_period": momentum_period,
+        **dates_for(
+            bars, model, config, validation_start, test_start, max(ema_slow - 1, momentum_period)
+        ),
     }
     experiment = from_options(Experiment, fields)
     _compare(experiment, bars, runs, model, as_json)

@@ -67,10 +67,19 @@ def show_comparison(done: Comparison) -> None:
 
     for table in _comparison_tables(done.summary, STRATEGIES):
         show(table)
+    experiment = done.summary["experiment"]
+    show(
+        f"EMA cross of {experiment['ema_fast']} and {experiment['ema_slow']} bars, momentum over"
+        f" {experiment['momentum_period']}; decided at the close, filled at the next open."
+    )
+    for caution in done.summary["cautions"]:
+        show(f"Caution: {caution}")
     show(done.summary["caution"])
-    say(f"{'Found finished' if done.resumed else 'Written'}: {done.folder}")
-    if not (done.folder / "report.html").is_file():
+    report = done.folder / "report.html"
+    if not report.is_file():
         say("No report.html: pip install 'nextbar[compare]', then run this again.")
+    where = report if report.is_file() else done.folder
+    say(f"{'Found finished' if done.resumed else 'Written'}: {where}")
 
 
 def _comparison_tables(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[Table]:

@@ -90,6 +90,12 @@ def run(
     ExperimentError
         When `first` lies after the last bar, or leaves too few bars before it for the warm-up.
     """
+    # People pass other strategies all the same.
+    if not issubclass(strategy_class, FollowDirection):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ExperimentError(
+            f"{strategy_class.__name__} is no FollowDirection. Subclass it and override decide(),"
+            " or run other strategies in a Cerebro of your own."
+        )
     bars = check_bars(bars)
     start = _first_position(bars, first)
     when = bars.index[start].to_pydatetime()

@@ -63,8 +63,9 @@ class Experiment(BaseModel):
     """Basis points of the traded value paid on each side: commission, spread and slippage."""
     shorts: bool = False
     """Whether a down call is a short position (else it is no position)."""
-    target: float = Field(0.95, gt=0, le=3)
-    """Share of the account value that a position takes; the rest is a buffer against gaps."""
+    target: float = Field(0.95, gt=0, le=1)
+    """Share of the account value that a position takes; the rest is a buffer against gaps: near 1,
+    openings are refused whenever the next open is above the close."""
     step: float | None = Field(1.0, gt=0)
     """Lot size; None trades fractions."""
     band: float | None = Field(None, ge=0)
@@ -162,7 +163,10 @@ def run_hash(experiment: Experiment, bars: Mapping[str, pd.DataFrame]) -> str:
     """Return the digest of all that decides a run: config, bars, nextbar's version, schema."""
     content: dict[str, Any] = {
         "experiment": experiment.model_dump(mode="json"),
-        "bars": {symbol: bars_digest(frame) for symbol, frame in bars.items()},
+        "bars": {
+            symbol: [bars_digest(frame), frame.attrs["adjustment"], list(frame.attrs["notes"])]
+            for symbol, frame in bars.items()
+        },
         "nextbar": version("nextbar"),
         "schema": SCHEMA,
     }

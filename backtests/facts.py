@@ -13,7 +13,7 @@ import pandas as pd
 
 from ..signals.bars import bars_digest
 from ..signals.errors import ExperimentError, SourceError
-from ..signals.latest import latest_call
+from ..signals.latest import LatestCall, latest_call
 from ..signals.model import load_model
 from ..signals.sessions import Session
 
@@ -82,14 +82,30 @@ def newest_calls(
         if symbol.upper() not in {name.upper() for name in loaded.card.symbols}:
             warnings.append(f"{symbol}: the model was trained on {', '.join(loaded.card.symbols)}.")
         call = latest_call(loaded, finished, dead_band)
-        if session.is_stale(call.last_bar, str(frame.attrs["interval"]), now):
+        stale = session.is_stale(call.last_bar, str(frame.attrs["interval"]), now)
+        if stale:
             warnings.append(f"{symbol}: the last bar, {date_text(call.last_bar)}, is stale.")
+        reason = _why_none(call)
+        if reason:
+            warnings.append(f"{symbol}: no call: {reason}.")
         row = asdict(call) | {"symbol": symbol, "last_bar": date_text(call.last_bar)}
+        row |= {"stale": stale, "reason": reason}
         if not math.isfinite(call.probability):  # prices too large or small for the model
             row["probability"] = None
         row["call"] = {1: "up", -1: "down", 0: "none"}[call.direction]
         calls.append(row | {"model": str(model), "model_sha256": loaded.sha256})
     return calls, warnings
+
+
+def _why_none(call: LatestCall) -> str | None:
+    """Return why there is no call; None when there is one."""
+    if call.direction:
+        return None
+    if not call.bars_since_train_end:
+        return "the last bar is in the model's training data"
+    if not math.isfinite(call.probability):
+        return "the window holds a price that the model cannot see"
+    return "the probability is inside the dead band"
 
 
 def date_text(moment: pd.Timestamp) -> str:

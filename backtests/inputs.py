@@ -16,7 +16,7 @@ from ..signals.model import Model, load_model
 from ..signals.sources import load_bars
 from ..signals.sources.request import parse_date
 from ..training.config import TrainingConfig
-from .experiment import Experiment, default_dates, one_line
+from .experiment import default_dates, one_line
 from .facts import date_text
 
 __all__ = [
@@ -119,8 +119,11 @@ def dates_for(
     config: TrainingConfig,
     validation_start: str | None,
     test_start: str | None,
+    look_back: int,
 ) -> dict[str, Any]:
     """Return the experiment's dates and the given model's digest.
+
+    `look_back` is the number of bars that the baselines need before the first decision.
 
     A given model is tested on all bars after its training, unless `test_start` says later.
     """
@@ -128,7 +131,7 @@ def dates_for(
     test = parse_date(test_start, "--test-start")
     if model is None:
         validation_day, test_day = _training_dates(bars, validation, test)
-        _check_warm_up(bars, test_day, config.window)
+        _check_warm_up(bars, test_day, max(config.window - 1, look_back))
         return {"validation_start": validation_day, "test_start": test_day}
     if validation is not None:
         raise ExperimentError("--validation-start is for training; a given model has its own.")
@@ -138,8 +141,9 @@ def dates_for(
             " given model has its own. Leave them out."
         )
     loaded = load_model(model)
-    test_day = _first_unseen(bars, loaded) if test is None else test.date()
-    _check_warm_up(bars, test_day, loaded.card.window)
+    warm_up = max(loaded.card.window - 1, look_back)
+    test_day = _first_unseen(bars, loaded, warm_up) if test is None else test.date()
+    _check_warm_up(bars, test_day, warm_up)
     return {"model_sha256": loaded.sha256, "test_start": test_day}
 
 
@@ -163,7 +167,7 @@ def _training_dates(
     return first if validation is None else validation.date(), second
 
 
-def _first_unseen(bars: Mapping[str, pd.DataFrame], model: Model) -> dt.date:
+def _first_unseen(bars: Mapping[str, pd.DataFrame], model: Model, warm_up: int) -> dt.date:
     """Return the first date on which no symbol's bar is in-sample, or in a warm-up."""
     card = model.card
     starts: list[pd.Timestamp] = []
@@ -175,26 +179,22 @@ def _first_unseen(bars: Mapping[str, pd.DataFrame], model: Model) -> dt.date:
                 f" {date_text(frame.index[-1])}. Load a later end, or train on an earlier one."
             )
         # With too few bars for the warm-up one near the end: the check of it will say so.
-        ready = min(_warm_up(card.window), len(frame) - 2)
+        ready = min(warm_up, len(frame) - 2)
         starts.append(frame.index[max(unseen, ready, 0)])
-    return max(starts).date()
+    first = max(starts)
+    # A date begins at midnight: one that is partly seen is left out.
+    return first.date() if first == first.normalize() else (first + pd.Timedelta(days=1)).date()
 
 
-def _warm_up(window: int) -> int:
-    """Return how many bars the strategies need before the first on which they decide."""
-    rules = {name: field.default for name, field in Experiment.model_fields.items()}
-    return max(window - 1, rules["ema_slow"] - 1, rules["momentum_period"])
-
-
-def _check_warm_up(bars: Mapping[str, pd.DataFrame], test: dt.date, window: int) -> None:
+def _check_warm_up(bars: Mapping[str, pd.DataFrame], test: dt.date, needed: int) -> None:
     """Raise BarsError, before anything is trained, if a symbol has too few bars before `test`."""
-    needed = _warm_up(window)
     for symbol, frame in bars.items():
         before = int((frame.index < pd.Timestamp(test)).sum())
         if before < needed:
             raise BarsError(
                 f"{symbol}: {before} bars before the test, which starts on {test}; the strategies"
-                f" need {needed} to warm up. Load earlier bars or choose a later --test-start."
+                f" need {needed} to warm up. Load earlier bars, choose a later --test-start, or a"
+                " shorter --momentum-period."
             )
 
 

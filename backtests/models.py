@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..signals.bars import COLUMNS
+from ..signals.bars import COLUMNS, bars_digest
 from ..signals.card import Card
 from ..signals.errors import ExperimentError, InSampleError, ModelError
 from ..signals.model import load_model, windows_of
@@ -47,7 +47,7 @@ def train_model(
     """
     symbol = str(frame.attrs["symbol"])
     path, record = folder / f"{symbol}.onnx", folder / f"{symbol}.json"
-    if (facts := _stored(path, record)) is not None:
+    if (facts := _stored(path, record, frame, experiment)) is not None:
         return ModelRecord(path, load_model(path).card, facts)
     from ..training.fit import train  # imports tensorflow
 
@@ -83,7 +83,7 @@ def record_of_file(experiment: Experiment, path: str | Path) -> ModelRecord:
     model = load_model(path)
     if model.sha256 != experiment.model_sha256:
         raise ExperimentError(f"{path}: not the model file that the experiment names.")
-    if pd.Timestamp(model.card.train_end) >= pd.Timestamp(experiment.test_start):
+    if pd.Timestamp(model.card.unseen_from) > pd.Timestamp(experiment.test_start):
         raise InSampleError(
             f"{path}: trained on bars up to {model.card.train_end}, so a test from"
             f" {experiment.test_start} on would repeat what it has learned. Choose a test_start"
@@ -137,10 +137,16 @@ def _test_windows(
     return {"windows": len(windows), "max_difference": difference, "flipped_calls": flipped}
 
 
-def _stored(path: Path, record: Path) -> dict[str, Any] | None:
-    """Return the stored facts of a finished model; None when it must be trained."""
+def _stored(
+    path: Path, record: Path, frame: pd.DataFrame, experiment: Experiment
+) -> dict[str, Any] | None:
+    """Return the stored facts of a finished model of these bars; None when it must be trained."""
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
-        return facts if facts["sha256"] == load_model(path).sha256 else None
+        model = load_model(path)
+        end = pd.Timestamp(model.card.train_end)
+        mine = end < pd.Timestamp(experiment.test_start)
+        mine &= model.card.rows_sha256 == bars_digest(frame[frame.index <= end])
+        return facts if mine and facts["sha256"] == model.sha256 else None
     except (OSError, ValueError, KeyError, TypeError, ModelError):
         return None

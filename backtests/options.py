@@ -17,6 +17,8 @@ __all__ = [
     "CostBps",
     "Csv",
     "DeadBand",
+    "EmaFast",
+    "EmaSlow",
     "End",
     "Epochs",
     "Features",
@@ -26,6 +28,7 @@ __all__ = [
     "Interval",
     "ModelFile",
     "ModelOut",
+    "MomentumPeriod",
     "Name",
     "ReadyModel",
     "Refresh",
@@ -69,7 +72,15 @@ Runs = Annotated[Path, typer.Option(help="Folder for the run's folder.")]
 ValidationStart = Annotated[
     str | None, typer.Option(help="First date of the validation part; by default 60 % in.")
 ]
-TestStart = Annotated[str | None, typer.Option(help="First date of the test; by default 80 % in.")]
+TestStart = Annotated[
+    str | None,
+    typer.Option(
+        help="First date of the test; by default 80 % in, or all a given model has not seen."
+    ),
+]
+EmaFast = Annotated[int, typer.Option(help="Bars of the fast average of the EMA cross.")]
+EmaSlow = Annotated[int, typer.Option(help="Bars of the slow average.")]
+MomentumPeriod = Annotated[int, typer.Option(help="Bars that the momentum rule looks back.")]
 Seed = Annotated[int, typer.Option(help="Seed of the training.")]
 Epochs = Annotated[int | None, typer.Option(help="Most passes over the training bars.")]
 Window = Annotated[int | None, typer.Option(help="Bars that a call is made from.")]
@@ -84,7 +95,9 @@ DeadBand = Annotated[
 ReadyModel = Annotated[Path | None, typer.Option(help="A model file instead of training.")]
 CostBps = Annotated[float, typer.Option(help="Cost of each side in basis points.")]
 Cash = Annotated[float, typer.Option(help="Starting cash.")]
-Target = Annotated[float, typer.Option(help="Share of the account in a position.")]
+Target = Annotated[
+    float, typer.Option(help="Share of the account in a position; the rest is a buffer for gaps.")
+]
 Shorts = Annotated[bool, typer.Option("--shorts", help="Sell short on down calls.")]
 Fractional = Annotated[bool, typer.Option("--fractional", help="Trade fractions.")]
 Band = Annotated[float | None, typer.Option(help="Rebalance beyond this share.")]

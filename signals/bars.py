@@ -33,9 +33,14 @@ __all__ = [
     "bars_per_year",
     "check_bars",
     "infer_interval",
+    "jump_notes",
+    "periods_per_year",
     "slice_bars",
 ]
 
+LOWEST_GAP, HIGHEST_GAP = 0.6, 1.7
+SURE = 10  # bars from which their spacing is told by their dates, not by who made them
+SHORTEST_YEARS = 0.25
 SHOWN = 8  # offences named in a message; the error object carries all of them
 YEARLY = {"d": 252.0, "wk": 52.0, "mo": 12.0, "h": 252 * 6.5, "m": 252 * 390.0, "s": 252 * 23400.0}
 
@@ -166,6 +171,39 @@ def bars_per_year(interval: str) -> float:
     return YEARLY[match[2]] / int(match[1])
 
 
+def periods_per_year(frame: pd.DataFrame) -> float:
+    """Return how many of checked bars a year has, for annualising.
+
+    `bars_per_year` of their interval, unless the dates say otherwise by more than 5 %: an
+    instrument traded at weekends or for longer days than a stock has more.
+    """
+    usual = bars_per_year(str(frame.attrs["interval"]))
+    index = cast("pd.DatetimeIndex", frame.index)
+    years = (index[-1] - index[0]) / pd.Timedelta(days=365.25)
+    if len(frame) < SURE or years < SHORTEST_YEARS:
+        return usual
+    counted = (len(frame) - 1) / years
+    return usual if abs(counted / usual - 1) <= 0.05 else counted
+
+
+def jump_notes(frame: pd.DataFrame) -> list[str]:
+    """Return a caution, for `attrs["notes"]`, if checked bars open where a split may have been.
+
+    That is an open below 0.6 or above 1.7 times the close before. Crashes look the same, so it is
+    not an error; but an unadjusted split is a return that nobody earned.
+    """
+    ratio = frame["open"].to_numpy()[1:] / frame["close"].to_numpy()[:-1]
+    jumps = np.flatnonzero((ratio < LOWEST_GAP) | (ratio > HIGHEST_GAP))
+    if not len(jumps):
+        return []
+    first = int(jumps[0])
+    more = f" (and {len(jumps) - 1} more)" if len(jumps) > 1 else ""
+    return [
+        f"caution: on {_text(frame.index[first + 1])}{more} the open is {ratio[first]:.3g} times"
+        " the close before: an unadjusted split?"
+    ]
+
+
 def slice_bars(
     frame: pd.DataFrame,
     start: pd.Timestamp | None = None,
@@ -208,6 +246,9 @@ def _attrs(frame: pd.DataFrame, index: pd.DatetimeIndex) -> dict[Any, Any]:
     attrs = copy.deepcopy(frame.attrs)
     attrs.setdefault("symbol", "unknown")
     attrs.setdefault("interval", infer_interval(index) if len(index) > 1 else "unknown")
+    if len(index) >= SURE:
+        # What was resampled or thinned out still carries the attributes of its source.
+        attrs["interval"] = infer_interval(index)
     attrs.setdefault("adjustment", "unknown")
     attrs.setdefault("notes", [])
     return attrs

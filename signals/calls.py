@@ -37,6 +37,11 @@ class Calls:
             For a time between the first and the last date that has no row.
         """
         wanted = times.normalize() if self.daily else times
+        if self.daily and not (wanted.is_unique and self._one_bar_a_day(times)):
+            raise SourceError(
+                f"{self.path}: daily calls, but the bars are shorter: a call made at the end of"
+                f" {wanted[0].date()} would be known at its beginning. Write calls with times."
+            )
         rows = np.asarray(self.dates.get_indexer(wanted), dtype=np.intp)
         missing = (rows < 0) & (wanted >= self.dates[0]) & (wanted <= self.dates[-1])
         if missing.any():
@@ -45,6 +50,16 @@ class Calls:
                 f" {self.dates[0]} to {self.dates[-1]}. Write one row for every bar."
             )
         return rows
+
+    def _one_bar_a_day(self, times: pd.DatetimeIndex) -> bool:
+        """Return whether daily bars look like this: stamped at midnight or just before the next."""
+        time_of_day = times - times.normalize()
+        return bool(
+            (
+                (time_of_day == pd.Timedelta(0))
+                | (time_of_day >= pd.Timedelta(hours=23, minutes=59))
+            ).all()
+        )
 
 
 def load_calls(path: str | Path) -> Calls:
@@ -57,15 +72,17 @@ def load_calls(path: str | Path) -> Calls:
         back, or a direction other than -1, 0 and 1.
     """
     path = Path(path)
+    if path == Path():
+        raise SourceError("no file of calls is named: pass path='FILE.csv'.")
     try:
-        modified = path.stat().st_mtime_ns
+        state = path.stat()
     except OSError as error:
         raise SourceError(f"{path}: no such file of calls.") from error
-    return _load(path.resolve(), modified)
+    return _load(path.resolve(), (state.st_mtime_ns, state.st_size, state.st_ino))
 
 
 @lru_cache(maxsize=16)
-def _load(path: Path, modified: int) -> Calls:  # noqa: ARG001
+def _load(path: Path, state: tuple[int, int, int]) -> Calls:  # noqa: ARG001
     try:
         frame = pd.read_csv(path, dtype=str)
         frame.columns = [str(name).strip().lower() for name in frame.columns]

@@ -96,13 +96,17 @@ class Card(_Frozen):
     def unseen_from(self) -> datetime:
         """The moment before which bars are in-sample.
 
-        Bars of a day or more may be stamped at midnight or at the end of their day, so all of the
-        day of `train_end` counts as seen; shorter bars have half a second for rounding.
+        Daily bars may be stamped at midnight or at the end of their day, so all of the day of
+        `train_end` counts as seen. Longer ones may be stamped at their start, so a whole interval
+        does. Shorter ones have half a second for rounding.
         """
         end = datetime.fromisoformat(self.train_end)
-        if self.interval.endswith(("d", "wk", "mo")):
-            return datetime.combine(end, time()) + timedelta(days=1)
-        return end + timedelta(milliseconds=500)
+        unit = self.interval.lstrip("0123456789")
+        if unit not in ("d", "wk", "mo"):
+            return end + timedelta(milliseconds=500)
+        number = int(self.interval.removesuffix(unit))
+        days = {"d": 1, "wk": 7 * number, "mo": 31 * number}[unit]
+        return datetime.combine(end, time()) + timedelta(days=days)
 
 
 def seal(graph: bytes, card: Card) -> bytes:

@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import rules
-from .errors import BarsError, did_you_mean
+from .errors import BarsError, ExperimentError, did_you_mean
 
 __all__ = ["DirectionIndicator"]
+
+_lineiterator: Any = bt.lineiterator
 
 FloatArray = npt.NDArray[np.float64]
 Numbers = rules.Numbers
@@ -48,12 +50,12 @@ class DirectionIndicator(bt.Indicator):
     def __init__(self, *extra: Any, **unknown: Any) -> None:
         # backtrader has taken data and parameters out by now; what is left fits nothing.
         for name in unknown:
-            raise BarsError(
+            raise ExperimentError(
                 f"{type(self).__name__} has no parameter {name!r}."
                 f"{did_you_mean(name, self.p._getkeys())}"
             )
         if extra:
-            raise BarsError(
+            raise ExperimentError(
                 f"{type(self).__name__} takes parameters by name only, found {extra[0]!r}. Known:"
                 f" {', '.join(self.p._getkeys())}."
             )
@@ -63,7 +65,7 @@ class DirectionIndicator(bt.Indicator):
                 " pairs feeds by position, not by time. Make one indicator for each feed."
             )
         if not self.p.dead_band >= 0:
-            raise BarsError(f"dead_band must be at least 0, found {self.p.dead_band}.")
+            raise ExperimentError(f"dead_band must be at least 0, found {self.p.dead_band}.")
         # Looked up once: a line's name costs a microsecond at every bar.
         self._feed: Any = _feed_of(self.data)
         self._times: Any = self._feed.lines.datetime
@@ -91,6 +93,11 @@ class DirectionIndicator(bt.Indicator):
 
     def _check(self, values: FloatArray, times: FloatArray) -> None:
         """Refuse a feed that does not fit, seen at its first full window."""
+
+    def qbuffer(self, savemem: int = 0) -> None:
+        """Keep as many dates as values when backtrader keeps only what is needed."""
+        super().qbuffer(savemem=savemem)
+        self._feed.minbuffer(self._minperiod)
 
     def prenext(self) -> None:
         """Give no opinion while warming up."""
@@ -125,7 +132,8 @@ class DirectionIndicator(bt.Indicator):
                 f" {self._minperiod}: there is none. Load an earlier start.",
                 stacklevel=2,
             )
-        end = min(end, len(self.lines.score.array), *(len(array) for array in arrays))
+        known = min(len(self.lines.score.array), *(len(array) for array in arrays))
+        end = min(end, known)
         if start >= end:
             return
         first = start - self._window + 1
@@ -133,7 +141,10 @@ class DirectionIndicator(bt.Indicator):
         block = np.array([np.asarray(array)[first:end] for array in arrays], np.float64)
         values, times = block[:-1].T, block[-1]
         if not self._checked:
-            self._check(values[: self._window], times[: self._window])
+            # Judged by the whole feed, which here is known; in streaming mode by the first window.
+            whole = np.array([np.asarray(array)[:known] for array in arrays], np.float64)
+            whole = whole[:, np.isfinite(whole[-1])]  # `lookahead` adds empty bars at the end
+            self._check(whole[:-1].T, whole[-1])
             self._checked = True
         score = self._score(values)
         np.asarray(self.lines.score.array)[start:end] = score
@@ -153,6 +164,11 @@ class DirectionIndicator(bt.Indicator):
 
 def _feed_of(data: Any) -> Any:
     """Return the data feed that gives `data`, itself or below other indicators, its dates."""
+    if isinstance(data, _lineiterator.MultiCoupler):
+        raise BarsError(
+            "expected a data feed, found a coupled one such as data1(), which backtrader's default"
+            " mode fills with NaN. Pass the feed itself, such as data1."
+        )
     while not hasattr(data.lines, "datetime"):
         data = getattr(data, "_clock", None)
         if data is None:

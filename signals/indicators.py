@@ -23,7 +23,7 @@ from . import rules
 from .bars import COLUMNS
 from .calls import Calls, load_calls
 from .direction import DirectionIndicator
-from .errors import BarsError, InSampleError, did_you_mean
+from .errors import ExperimentError, InSampleError, did_you_mean
 from .latest import check_fit
 from .model import Model, load_model
 
@@ -47,7 +47,7 @@ class EMADirection(DirectionIndicator):
     def __init__(self, *extra: Any, **unknown: Any) -> None:
         super().__init__(*extra, **unknown)
         if not 1 <= self.p.fast < self.p.slow:
-            raise BarsError(
+            raise ExperimentError(
                 f"EMADirection needs 1 <= fast < slow, found fast={self.p.fast},"
                 f" slow={self.p.slow}."
             )
@@ -70,7 +70,7 @@ class MomentumDirection(DirectionIndicator):
     def __init__(self, *extra: Any, **unknown: Any) -> None:
         super().__init__(*extra, **unknown)
         if self.p.period < 1:
-            raise BarsError(f"MomentumDirection needs period >= 1, found {self.p.period}.")
+            raise ExperimentError(f"MomentumDirection needs period >= 1, found {self.p.period}.")
         self._watch([self._line("close")], self.p.period + 1)
 
     def _score(self, values: FloatArray) -> FloatArray:
@@ -197,4 +197,4 @@ def _timestamps(times: Numbers) -> pd.DatetimeIndex:
 
 def _choice(name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise BarsError(f"{name}={value!r} is not known.{did_you_mean(str(value), known)}")
+        raise ExperimentError(f"{name}={value!r} is not known.{did_you_mean(str(value), known)}")

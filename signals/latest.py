@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from . import rules
-from .bars import COLUMNS, FloatArray, infer_interval
+from .bars import COLUMNS, SURE, FloatArray, infer_interval
 from .errors import BarsError, ModelError
 from .model import Model, usable_bars
 
@@ -43,10 +43,10 @@ def latest_call(model: Model, bars: pd.DataFrame, dead_band: float = 0.0) -> Lat
         raise BarsError(
             f"{symbol}: {len(bars)} bars, the model needs {window}. Load an earlier start."
         )
-    values = bars[list(COLUMNS)].to_numpy(np.float64)[-window:]
+    values = bars[list(COLUMNS)].to_numpy(np.float64)
     dates = pd.DatetimeIndex(bars.index)
-    check_fit(model, values, dates[-window:])
-    probability = float(model.score(values)[-1])
+    check_fit(model, values, dates)
+    probability = float(model.score(values[-window:])[-1])
     unseen = int(np.sum(dates >= pd.Timestamp(model.card.unseen_from)))
     called = int(rules.call(probability, 0.5, dead_band))
     return LatestCall(symbol, dates[-1], called if unseen else 0, probability, unseen)
@@ -55,9 +55,13 @@ def latest_call(model: Model, bars: pd.DataFrame, dead_band: float = 0.0) -> Lat
 def check_fit(
     model: Model, values: FloatArray, dates: pd.DatetimeIndex, *, any_interval: bool = False
 ) -> None:
-    """Raise ModelError unless the first window of a feed, shape (window, 5), fits the model."""
+    """Raise ModelError unless bars, shape (n, 5), fit the model.
+
+    `n` is a whole history, or the first window of a stream. Fewer than 10 dates cannot tell their
+    interval and are let through.
+    """
     card = model.card
-    if card.window > 1 and not any_interval:
+    if len(dates) >= SURE and not any_interval:
         found = infer_interval(dates)
         if found != card.interval:
             raise ModelError(
@@ -65,7 +69,7 @@ def check_fit(
                 " these bars; LSTMDirection takes them all the same with interval='allow'."
             )
     if card.uses_volume:
-        priced = usable_bars(values, uses_volume=False).all()
+        priced = usable_bars(values, uses_volume=False).any()
         if priced and not np.nansum(values[:, 4]) > 0:
             raise ModelError(
                 f"{model.path}: the model uses volume, and the bars have none. Add the column, or"

@@ -172,6 +172,8 @@ def load_model(path: str | Path) -> Model:
         or one that does not give its golden answer on this machine.
     """
     path = Path(path)
+    if path == Path():
+        raise ModelError("no model file is named: pass model='FILE.onnx'.")
     try:
         state = path.stat()
         if not path.is_file():

@@ -31,6 +31,8 @@ class Session:
 
     def now_for(self, bars: pd.DataFrame) -> dt.datetime:
         """Return the time now as `bars` tell it: UTC for intraday ones whose notes say so."""
+        if self._never_closes(bars):
+            return Session(timezone="UTC").now()
         utc = any("UTC" in note for note in bars.attrs["notes"])
         intraday = str(bars.attrs["interval"]).endswith(INTRADAY)
         return (Session(timezone="UTC") if utc and intraday else self).now()
@@ -52,6 +54,23 @@ class Session:
         self, bars: pd.DataFrame, now: dt.datetime
     ) -> tuple[pd.DataFrame, list[pd.Timestamp]]:
         """Return the finished bars and the labels of those that are not over at `now`."""
+        if self._never_closes(bars):
+            return Session(dt.time.max, "UTC")._split(bars, now)
+        return self._split(bars, now)
+
+    def _never_closes(self, bars: pd.DataFrame) -> bool:
+        """Return whether bars at weekends show a market round the clock, whose day ends in UTC."""
+        dates = pd.DatetimeIndex(bars.index[-30:])
+        usual = self == Session()
+        return (
+            usual
+            and str(bars.attrs["interval"]).endswith("d")
+            and bool((dates.day_of_week >= 5).any())
+        )
+
+    def _split(
+        self, bars: pd.DataFrame, now: dt.datetime
+    ) -> tuple[pd.DataFrame, list[pd.Timestamp]]:
         dates = pd.DatetimeIndex(bars.index)
         interval = str(bars.attrs["interval"])
         finished = len(dates)

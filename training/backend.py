@@ -28,6 +28,7 @@ def tensorflow() -> Any:
         When the extra ``[train]`` is not installed, or keras runs on another backend.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"  # the default, said aloud: it changes the weights
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "tensorflow"
     try:

@@ -26,6 +26,9 @@ __all__ = ["Facts", "compare_windows", "export"]
 TOLERANCE = 1e-5
 """Largest |Keras - ONNX| allowed, and the band round 0.5 in which a call may flip."""
 
+PROBES = 64
+"""Windows that are scored alone and in other company."""
+
 BATCH_SIZES = (CHUNK, 7)
 
 LIBRARIES = ("keras", "nextbar", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
@@ -163,6 +166,12 @@ def _certify(model: Any, session: Any, windows: Float32Array, facts: Facts) -> C
             f"expected probabilities from 0 to 1, found {scores.min():g} to {scores.max():g}."
             " End the model with a sigmoid."
         )
+    if not (leak := _influence(session, windows, scores)) <= TOLERANCE:
+        raise ModelError(
+            f"a window's score changes by up to {leak:.1e} with the other windows of its batch, so"
+            " later bars would reach earlier calls. Compute over one window's own axes only, such"
+            " as keras.ops.mean(x, axis=1)."
+        )
     if not worst <= TOLERANCE or flips:
         raise ModelError(
             f"certificate failed: Keras and ONNX differ by up to {worst:.1e} (allowed"
@@ -171,6 +180,18 @@ def _certify(model: Any, session: Any, windows: Float32Array, facts: Facts) -> C
     return Certificate(
         windows=len(windows), max_difference=worst, flipped_calls=flips, batch_sizes=BATCH_SIZES
     )
+
+
+def _influence(session: Any, windows: Float32Array, scores: Float32Array) -> float:
+    """Return how much a window's score depends on its company: none, or a distorted twin."""
+    worst = [0.0]
+    for i in np.unique(np.linspace(0, len(windows) - 1, PROBES).astype(int)):
+        twin = windows[i].copy()
+        twin[len(twin) // 2 :, :4] *= 1.5
+        alone = run_windows(session, windows[i : i + 1])[0]
+        beside = run_windows(session, np.stack([windows[i], twin]))[0]
+        worst += [abs(float(scores[i]) - float(score)) for score in (alone, beside)]
+    return float(np.max(worst))
 
 
 def _check_graph(graph: onnx.ModelProto, recurrent: str | None) -> None:

@@ -31,7 +31,12 @@ def window_of(model: Any) -> int:
         When it is not from raw bars (batch, window, 5) to one number for each window.
     """
     try:
-        shape, output = _shape(model.input), _shape(model.output)
+        # A Sequential model has no `input` before its first call, though its layers are built.
+        sequential = isinstance(model, tensorflow().keras.Sequential)
+        given, wanted = (
+            (model.inputs[0], model.outputs[0]) if sequential else (model.input, model.output)
+        )
+        shape, output = _shape(given), _shape(wanted)
     except (AttributeError, ValueError) as error:
         raise ModelError(
             "expected a functional or sequential Keras model, found one that is neither or was"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..bars import slice_bars
+from ..bars import jump_notes, slice_bars
 from ..errors import SourceError, did_you_mean
 from . import alphavantage, csv, sample, yahoo
 from .request import Date, Request, parse_date
@@ -65,6 +65,10 @@ def load_bars(
     BarsError
         The prices break the contract, or there are none between `start` and `end`.
     """
+    if source != "csv" and Path(symbol).suffix.lower() in (".csv", ".txt", ".json", ".gz"):
+        raise SourceError(
+            f"{symbol} looks like a file: load it with source='csv' (--csv {symbol})."
+        )
     if source not in SOURCES:
         raise SourceError(f"unknown source {source!r}.{did_you_mean(source, SOURCES)}")
     if not str(symbol).strip():
@@ -73,4 +77,7 @@ def load_bars(
     if first is not None and last is not None and first > last:
         raise SourceError(f"start {start} is after end {end}: swap them.")
     request = Request(str(symbol), first, last, interval, adjust, refresh)
-    return slice_bars(SOURCES[source](request), first, last, origin=str(symbol))
+    bars = slice_bars(SOURCES[source](request), first, last, origin=str(symbol))
+    if bars.attrs["adjustment"] != "split+dividend":
+        bars.attrs["notes"] = [*bars.attrs["notes"], *jump_notes(bars)]
+    return bars

@@ -83,7 +83,9 @@ def bars_from_table(table: Table, origin: str, *, adjust: bool) -> pd.DataFrame:
         frame = _adjusted(frame, [columns["adj close"][i] for i in order], lines, origin)
         table.notes.append("open, high, low and close were multiplied by Adj Close / Close")
     elif "adj close" in columns:
-        table.notes.append("raw prices used; adjust=True applies the Adj Close column")
+        table.notes.append(
+            "caution: raw prices used; adjust=True (--adjust) applies the Adj Close column"
+        )
     frame.attrs["notes"] = list(table.notes)
     return frame
 

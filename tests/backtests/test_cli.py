@@ -245,7 +245,7 @@ def test_signal_in_a_table_and_as_json(here: Path, clock: Any) -> None:
     (call,) = json.loads(ok(*args, "--json").stdout)
     assert set(call) == {
         "symbol", "call", "direction", "probability", "last_bar", "bars_since_train_end",
-        "model", "model_sha256",
+        "model", "model_sha256", "reason", "stale",
     }  # fmt: skip
     assert call["symbol"] == "TEST"
     assert call["call"] == {1: "up", -1: "down"}[call["direction"]]
@@ -294,6 +294,7 @@ def test_signal_makes_no_call_in_sample(here: Path, clock: Any) -> None:
     clock(f"{last.date()}T20:00")
     (call,) = json.loads(ok("signal", "--csv", path, "--model", "m.onnx", "--json").stdout)
     assert (call["call"], call["direction"], call["bars_since_train_end"]) == ("none", 0, 0)
+    assert call["reason"] == "the last bar is in the model's training data"
 
 
 def test_prices_too_small_for_the_model_give_valid_json(here: Path, clock: Any) -> None:

@@ -326,7 +326,7 @@ OPTIONS = [
     ("compare AAPL --cost-bps -1", "--cost-bps: expected a number of at least 0, found -1.0."),
     ("compare AAPL --cost-bps nan", "--cost-bps: expected a finite number, found nan."),
     ("compare AAPL --target 0", "--target: expected a number above 0, found 0.0."),
-    ("compare AAPL --target 9", "--target: expected a number of at most 3, found 9.0."),
+    ("compare AAPL --target 9", "--target: expected a number of at most 1, found 9.0."),
     ("compare AAPL --cash 0", "--cash: expected a number above 0"),
     ("compare AAPL --band -1", "--band: expected a number of at least 0"),
     ("compare AAPL --dead-band 0.5", "--dead-band: expected a number below 0.5"),

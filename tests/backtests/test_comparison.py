@@ -254,3 +254,53 @@ def test_experiments_that_contradict_themselves(changes: dict[str, Any], message
     with pytest.raises(ExperimentError, match=message) as caught:
         make_experiment(**fields)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_of_other_bars_is_not_taken(done: Any, tmp_path: Path) -> None:
+    arguments = (experiment_of("AA"), bars_of("AA"))
+    first = compare(*arguments, runs=tmp_path)
+    expected = (first.folder / "results.json").read_bytes()
+    for name in ("AA.onnx", "AA.json"):
+        other = done.folder / "models" / name.replace("AA", "BB")
+        (first.folder / "models" / name).write_bytes(other.read_bytes())
+    (first.folder / "results.json").unlink()
+    compare(*arguments, runs=tmp_path)
+    assert (first.folder / "results.json").read_bytes() == expected
+
+
+def given_run(bars: dict[str, pd.DataFrame], folder: Path, **changes: Any) -> dict[str, Any]:
+    """Return the results of a comparison with a given model: no training."""
+    symbols = tuple(bars)
+    path = write_model(folder / "given.onnx", 8, symbols=symbols, train_end="2001-12-31")
+    fields = {"model_sha256": load_model(path).sha256, "validation_start": None}
+    experiment = experiment_of("AA", symbols=symbols, test_start="2002-02-01", **fields, **changes)
+    return compare(experiment, bars, runs=folder / "runs", model=path).summary
+
+
+def test_symbols_of_other_calendars_are_not_pooled(tmp_path: Path) -> None:
+    bars = bars_of("AA", "BB")
+    bars["BB"].index = bars["BB"].index + pd.Timedelta(hours=16)
+    summary = given_run(bars, tmp_path)
+    assert "equal_weight" not in summary
+    assert "calendars differ" in summary["cautions"][-1]
+
+
+def test_an_account_that_lost_all_is_not_pooled(tmp_path: Path) -> None:
+    bars = bars_of("AA", "BB")
+    bars["BB"].iloc[420:, :4] *= 30.0
+    summary = given_run(bars, tmp_path, shorts=True)
+    assert "equal_weight" not in summary
+    assert "lost all of its money: BB" in summary["cautions"][-1]
+
+
+def test_doubtful_figures_are_named(tmp_path: Path) -> None:
+    bars = bars_of("AA", "BB")
+    bars["BB"].attrs["notes"] = ["caution: raw prices used"]
+    summary = given_run(bars, tmp_path, cash=10.0)
+    assert "BB: raw prices used" in summary["cautions"]
+    assert any("AA, Buy & hold: 10 of cash buys no unit" in text for text in summary["cautions"])
+
+
+def test_calls_inside_the_dead_band_do_not_count(tmp_path: Path) -> None:
+    summary = given_run(bars_of("AA"), tmp_path, dead_band=0.49)
+    assert summary["symbols"]["AA"]["calls"]["rows"] == 0

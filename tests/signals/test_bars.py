@@ -17,9 +17,13 @@ from nextbar.signals.bars import (
     bars_per_year,
     check_bars,
     infer_interval,
+    jump_notes,
+    periods_per_year,
     slice_bars,
 )
 from nextbar.signals.errors import BarsError
+
+from ..markets import random_bars
 
 NAN, INF = float("nan"), float("inf")
 
@@ -426,3 +430,25 @@ def test_whatever_is_returned_holds_the_contract(row: int, column: str, value: o
     assert (checked["high"] >= checked[["open", "close"]].max(axis=1) * (1 - 2e-9)).all()
     assert (checked["volume"] >= 0).all()
     assert (checked[["open", "high", "low", "close"]] > 0).all(axis=None)
+
+
+def test_bars_a_year_are_counted_where_the_usual_number_is_wrong() -> None:
+    stock, daily = random_bars(600), random_bars(600, freq="D")
+    assert periods_per_year(check_bars(stock)) == 252
+    assert periods_per_year(check_bars(daily)) == pytest.approx(365.25)
+    assert periods_per_year(check_bars(stock.iloc[:20])) == 252  # too short to count
+
+
+def test_resampled_bars_do_not_keep_their_interval() -> None:
+    bars = check_bars(random_bars(600))
+    weekly = bars.resample("W-FRI").last()
+    assert weekly.attrs["interval"] == "1d"
+    assert check_bars(weekly).attrs["interval"] == "1wk"
+
+
+def test_a_likely_split_is_named() -> None:
+    bars = check_bars(random_bars(60))
+    assert jump_notes(bars) == []
+    bars.iloc[:30, :4] *= 7
+    (note,) = jump_notes(bars)
+    assert note.startswith(f"caution: on {bars.index[30].date()} the open is 0.14")

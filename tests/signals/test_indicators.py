@@ -19,7 +19,13 @@ from nextbar.signals import (
     load_model,
     rules,
 )
-from nextbar.signals.errors import BarsError, InSampleError, ModelError, SourceError
+from nextbar.signals.errors import (
+    BarsError,
+    ExperimentError,
+    InSampleError,
+    ModelError,
+    SourceError,
+)
 
 from ..markets import random_bars
 from ..models import write_model
@@ -186,7 +192,7 @@ def test_a_single_line_is_refused(model: Path, bars: pd.DataFrame) -> None:
 def test_bad_parameters(make: Any, message: str, model: Path, bars: Any) -> None:
     if getattr(make, "func", LSTMDirection) is LSTMDirection:
         make = partial(make, model=model)
-    with pytest.raises((BarsError, SourceError), match=message):
+    with pytest.raises((ExperimentError, SourceError), match=message):
         lines_of(make, bars)
 
 
@@ -274,3 +280,42 @@ def test_add_signal_trades_on_the_first_line(model: Path, bars: pd.DataFrame) ->
 def test_a_short_feed_is_named(n: int, model: Path, bars: pd.DataFrame) -> None:
     with pytest.warns(UserWarning, match=f"{n} bars, but LSTMDirection makes .* on bar {WINDOW}"):
         lines_of(partial(LSTMDirection, model=model), bars.iloc[:n])
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_daily_calls_are_refused_on_shorter_bars(mode: str, tmp_path: Path) -> None:
+    hourly = random_bars(120, freq="h")
+    days = hourly.index.normalize().unique()
+    pd.DataFrame({"direction": 1}, index=days.rename("date")).to_csv(path := tmp_path / "c.csv")
+    with pytest.raises(SourceError, match="known at its beginning"):
+        lines_of(partial(SeriesDirection, path=path), hourly, **MODES[mode])
+
+
+def test_an_indicator_as_input_with_small_buffers(model: Path, bars: pd.DataFrame) -> None:
+    def make(data: Any) -> Any:
+        return LSTMDirection(bt.ind.HeikinAshi(data), model=model)
+
+    whole, small = lines_of(make, bars), lines_of(make, bars, exactbars=1)
+    np.testing.assert_allclose(whole, small, atol=1e-6)
+    assert np.isfinite(whole[1]).sum() > 100
+
+
+def test_a_coupled_feed_is_refused(model: Path, bars: pd.DataFrame) -> None:
+    with pytest.raises(BarsError, match="found a coupled one"):
+        lines_of(lambda data: LSTMDirection(data(), model=model), bars)
+
+
+@pytest.mark.parametrize(
+    ("interval", "train_end", "unseen"),
+    [
+        ("1d", "2009-12-31", "2010-01-01"),
+        ("1wk", "2009-12-28", "2010-01-04"),
+        ("1mo", "2009-12-01", "2010-01-01"),
+        ("5m", "2009-12-31T15:55:00", "2009-12-31T15:55:00.500"),
+    ],
+)
+def test_a_bar_stamped_at_its_start_is_seen_to_its_end(
+    interval: str, train_end: str, unseen: str, tmp_path: Path
+) -> None:
+    path = write_model(tmp_path / "m.onnx", WINDOW, interval=interval, train_end=train_end)
+    assert pd.Timestamp(load_model(path).card.unseen_from) == pd.Timestamp(unseen)

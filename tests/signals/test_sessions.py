@@ -110,3 +110,14 @@ def test_intraday_dates_in_utc_meet_a_clock_in_utc(
 def test_an_unknown_time_zone(name: str) -> None:
     with pytest.raises(SourceError, match="expected a name such as Europe/Berlin"):
         Session(timezone=name).now()
+
+
+def test_a_market_without_weekends_ends_its_day_in_utc() -> None:
+    dates = pd.date_range("2024-05-01", "2024-06-10", name="date")
+    bars = pd.DataFrame({"close": 1.0}, index=dates)
+    bars.attrs.update(interval="1d", notes=[])
+    session = Session()
+    late = pd.Timestamp("2024-06-10 23:59").to_pydatetime()
+    assert session.split_unfinished(bars, late)[1] == [dates[-1]]
+    over = pd.Timestamp("2024-06-11 00:00").to_pydatetime()
+    assert session.split_unfinished(bars, over)[1] == []

@@ -340,7 +340,10 @@ def test_adjusting(files: Files, plain: str, content: str) -> None:
     raw = files.load(content)
     assert bars_digest(raw) == plain
     assert raw.attrs["adjustment"] == "raw"
-    assert "raw prices used; adjust=True applies the Adj Close column" in raw.attrs["notes"]
+    assert (
+        "caution: raw prices used; adjust=True (--adjust) applies the Adj Close column"
+        in raw.attrs["notes"]
+    )
     bars = files.load(content, adjust=True)
     prices = ["open", "high", "low", "close"]
     np.testing.assert_allclose(bars[prices], raw[prices] / 2, rtol=1e-15)

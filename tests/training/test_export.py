@@ -396,3 +396,27 @@ def test_export_of_a_model_trained_on_all_threads(path: Path) -> None:
     assert load_model(path).card.architecture == "own"
     # Only nextbar's own training insists on one thread.
     assert "Train in a new process" in done.stdout
+
+
+@pytest.mark.parametrize("rows", [90, WINDOW])
+def test_a_model_that_mixes_its_batch_is_refused(rows: int, path: Path, frame: Any) -> None:
+    """The classic slip, a mean without an axis, lets later windows reach earlier calls."""
+
+    def scaled(bars: Any) -> Any:
+        returns = ops.log(bars[:, 1:, 3:4] / bars[:, :-1, 3:4])
+        return (returns - ops.mean(returns)) / (ops.std(returns) + 1e-9)
+
+    text = refused(network(features=Function(scaled)), path, frame.iloc[:rows])
+    assert "with the other windows of its batch" in text
+
+    def honest(bars: Any) -> Any:
+        returns = ops.log(bars[:, 1:, 3:4] / bars[:, :-1, 3:4])
+        return (returns - ops.mean(returns, axis=1, keepdims=True)) * 10.0
+
+    export(network(features=Function(honest)), path, bars=frame.iloc[:rows], facts=FACTS)
+
+
+def test_a_sequential_model_is_exported(path: Path, frame: pd.DataFrame) -> None:
+    layers = [keras.Input((WINDOW, 5)), BarFeatures(("return",)), lstm()]
+    model = keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
+    assert export(model, path, bars=frame, facts=FACTS).window == WINDOW
