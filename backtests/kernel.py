@@ -75,10 +75,10 @@ def _value(cash, pos, entry, price):
 
 @njit(cache=True)
 def _column(
-    open_, close, direction, rate, cash, shorts, target, step, band, hold, first,
+    open_, close, direction, share, rate, cash, shorts, target, step, band, hold, first,
     equity, position, fills, refused,
 ):  # fmt: skip
-    whole, banded = not np.isnan(step), not np.isnan(band)
+    whole, banded, shared = not np.isnan(step), not np.isnan(band), len(share) > 0
     pos = entry = closing = opening = 0.0
     for t in range(len(close)):
         price, last = open_[t], close[t]
@@ -114,7 +114,8 @@ def _column(
             wanted = 0.0
         size = 0.0
         if wanted != 0.0 and value > 0.0:
-            units = target * value / last
+            goal = target * share[t] if shared else target
+            units = goal * value / last
             size = wanted * (np.floor(units / step) * step if whole else units)
         if wanted != side:
             closing, opening = -pos, size
@@ -124,25 +125,27 @@ def _column(
 
 @njit(cache=True)
 def columns_in_turn(
-    open_, close, direction, symbol, signal, rates, cash, shorts, target, step, band, hold, first,
-    equity, position, fills, refused,
+    open_, close, direction, share, symbol, signal, shares, rates, cash, shorts, target, step, band,
+    hold, first, equity, position, fills, refused,
 ):  # fmt: skip
     """Run every column on this thread."""
     for c in range(len(rates)):
         _column(
-            open_[symbol[c]], close[symbol[c]], direction[signal[c]], rates[c], cash, shorts,
-            target, step, band, hold, first, equity[c], position[c], fills[c], refused[c],
+            open_[symbol[c]], close[symbol[c]], direction[signal[c]], share[shares[c]], rates[c],
+            cash, shorts, target, step, band, hold, first, equity[c], position[c], fills[c],
+            refused[c],
         )  # fmt: skip
 
 
 @njit(cache=True, parallel=True)
 def columns_in_parallel(
-    open_, close, direction, symbol, signal, rates, cash, shorts, target, step, band, hold, first,
-    equity, position, fills, refused,
+    open_, close, direction, share, symbol, signal, shares, rates, cash, shorts, target, step, band,
+    hold, first, equity, position, fills, refused,
 ):  # fmt: skip
     """Run the columns on all cores."""
     for c in prange(len(rates)):
         _column(
-            open_[symbol[c]], close[symbol[c]], direction[signal[c]], rates[c], cash, shorts,
-            target, step, band, hold, first, equity[c], position[c], fills[c], refused[c],
+            open_[symbol[c]], close[symbol[c]], direction[signal[c]], share[shares[c]], rates[c],
+            cash, shorts, target, step, band, hold, first, equity[c], position[c], fills[c],
+            refused[c],
         )  # fmt: skip

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..signals.arrays import FloatArray
 from ..signals.errors import ExperimentError
 from . import kernel as _kernel
 
 kernel: Any = _kernel  # compiled, so without types
 
 __all__ = ["Replayed", "Rules", "replay"]
-
-FloatArray = npt.NDArray[np.float64]
 
 FEWEST_PARALLEL = 16
 """Columns from which threads are worth starting; for few they cost more than they save."""
@@ -69,6 +68,8 @@ def replay(
     *,
     symbol: npt.NDArray[np.intp] | None = None,
     signal: npt.NDArray[np.intp] | None = None,
+    share: FloatArray | None = None,
+    shares: npt.NDArray[np.intp] | None = None,
 ) -> Replayed:
     """Run one account for each column.
 
@@ -82,19 +83,26 @@ def replay(
         Basis points of the traded value, for each side.
     rules : Rules
         Sizing.
-    symbol, signal : ndarray of shape (columns,), optional
-        Which row of the prices and of the directions a column uses; by default the first of one
-        row, or the row of the column's number. Prices are never copied.
+    symbol, signal, shares : ndarray of shape (columns,), optional
+        Which row of the prices, of the directions and of `share` a column uses; by default the
+        first of one row, or the row of the column's number. Prices are never copied.
+    share : ndarray of shape (rows, bars), float64, optional
+        Share of ``rules.target``, in [0, 1], that a position takes; decided as the direction is.
 
     Raises
     ------
     ExperimentError
-        For shapes that do not fit, prices that are not finite and positive, or a direction other
-        than -1, 0 and +1.
+        For shapes that do not fit, prices that are not finite and positive, a direction other
+        than -1, 0 and +1, or a share outside 0 to 1.
     """
     columns = len(cost_bps)
     symbol = _rows(symbol, len(open_), columns, "symbol")
     signal = _rows(signal, len(direction), columns, "signal")
+    if share is None:  # a row of no bars: the kernel does not look
+        share, shares = np.empty((1, 0)), np.zeros(columns, np.intp)
+    else:
+        _check_share(share, open_)
+        shares = _rows(shares, len(share), columns, "shares")
     _check(open_, close, direction)
     shape = (columns, open_.shape[1])
     out = Replayed(
@@ -108,8 +116,10 @@ def replay(
         np.ascontiguousarray(open_),
         np.ascontiguousarray(close),
         np.ascontiguousarray(direction),
+        np.ascontiguousarray(share),
         symbol,
         signal,
+        shares,
         np.asarray(cost_bps, np.float64) / 1e4,
         rules.cash,
         rules.shorts,
@@ -150,3 +160,12 @@ def _check(open_: FloatArray, close: FloatArray, direction: npt.NDArray[np.int8]
             raise ExperimentError(f"{name} holds a price that is not finite and positive.")
     if not kernel.all_between(direction, -1, 1):
         raise ExperimentError("a direction must be -1, 0 or +1.")
+
+
+def _check_share(share: FloatArray, prices: FloatArray) -> None:
+    if share.ndim != 2 or share.shape[1] != prices.shape[-1]:
+        raise ExperimentError(
+            f"expected share as (rows, bars) for {prices.shape[-1]} bars, found {share.shape}."
+        )
+    if not kernel.all_between(share, 0.0, 1.0):
+        raise ExperimentError("a share must be from 0 to 1.")

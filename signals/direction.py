@@ -6,23 +6,21 @@
 # pyright: reportUnknownParameterType=false, reportUntypedBaseClass=false
 from __future__ import annotations
 
+import datetime as dt
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import backtrader as bt
 import numpy as np
-import numpy.typing as npt
 
 from . import rules
+from .arrays import FloatArray, Numbers
 from .errors import BarsError, ExperimentError, did_you_mean
 
-__all__ = ["DirectionIndicator"]
+__all__ = ["DirectionIndicator", "day_numbers"]
 
 _lineiterator: Any = bt.lineiterator
-
-FloatArray = npt.NDArray[np.float64]
-Numbers = rules.Numbers
 
 
 class DirectionIndicator(bt.Indicator):
@@ -160,6 +158,11 @@ class DirectionIndicator(bt.Indicator):
                 f" {type(self.data).__name__} does not have. Give it the data feed."
             )
         return line
+
+
+def day_numbers(times: Iterable[dt.datetime]) -> FloatArray:
+    """Return naive `times` in backtrader's day numbers, equal to those of its feeds."""
+    return np.array([bt.date2num(time) for time in times], np.float64)
 
 
 def _feed_of(data: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from .arrays import FloatArray
 from .errors import did_you_mean
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "price_faults",
 ]
 
-FloatArray: TypeAlias = npt.NDArray[np.float64]
 Fault: TypeAlias = tuple[int, str]  # the row's position, -1 for the frame as a whole; what is wrong
 
 COLUMNS: tuple[str, ...] = ("open", "high", "low", "close", "volume")

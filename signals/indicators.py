@@ -19,63 +19,33 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from . import rules
+from .arrays import FloatArray, Numbers
 from .bars import COLUMNS
+from .baselines import (
+    ConstantDirection,
+    EMADirection,
+    MomentumDirection,
+    ReversalDirection,
+    RuleDirection,
+)
 from .calls import Calls, load_calls
 from .direction import DirectionIndicator
 from .errors import ExperimentError, InSampleError, did_you_mean
-from .latest import check_fit
-from .model import Model, load_model
+from .latest import check_fit, open_model, uses_of
+from .model import Model
+from .running import MeanDirection, VolatilityTargetDirection
 
-_indicators: Any = bt.ind
-
-__all__ = ["EMADirection", "LSTMDirection", "MomentumDirection", "SeriesDirection"]
-
-FloatArray = npt.NDArray[np.float64]
-Numbers = rules.Numbers
-
-
-class EMADirection(DirectionIndicator):
-    """Up while the fast exponential moving average of the close is above the slow one.
-
-    ``score = EMA(fast) / EMA(slow) - 1``. The averages are backtrader's, seeded with a simple
-    mean; one NaN close leaves them NaN, and the direction 0, from there on.
-    """
-
-    params = (("fast", 20), ("slow", 50))
-
-    def __init__(self, *extra: Any, **unknown: Any) -> None:
-        super().__init__(*extra, **unknown)
-        if not 1 <= self.p.fast < self.p.slow:
-            raise ExperimentError(
-                f"EMADirection needs 1 <= fast < slow, found fast={self.p.fast},"
-                f" slow={self.p.slow}."
-            )
-        close = self._line("close")
-        averages = [_indicators.EMA(close, period=period) for period in (self.p.fast, self.p.slow)]
-        self._watch([average.lines[0] for average in averages], 1)
-
-    def _score(self, values: FloatArray) -> FloatArray:
-        return rules.ema_score(values[:, 0], values[:, 1])
-
-
-class MomentumDirection(DirectionIndicator):
-    """Up when the close is above the close `period` bars ago (252: a year of daily bars).
-
-    ``score = close[t] / close[t - period] - 1``, the time-series momentum rule.
-    """
-
-    params = (("period", 252),)
-
-    def __init__(self, *extra: Any, **unknown: Any) -> None:
-        super().__init__(*extra, **unknown)
-        if self.p.period < 1:
-            raise ExperimentError(f"MomentumDirection needs period >= 1, found {self.p.period}.")
-        self._watch([self._line("close")], self.p.period + 1)
-
-    def _score(self, values: FloatArray) -> FloatArray:
-        close = values[:, 0]
-        return rules.momentum_score(close[: len(close) - self.p.period], close[self.p.period :])
+__all__ = [
+    "ConstantDirection",
+    "EMADirection",
+    "LSTMDirection",
+    "MeanDirection",
+    "MomentumDirection",
+    "ReversalDirection",
+    "RuleDirection",
+    "SeriesDirection",
+    "VolatilityTargetDirection",
+]
 
 
 class SeriesDirection(DirectionIndicator):
@@ -109,28 +79,30 @@ class SeriesDirection(DirectionIndicator):
 
 
 class LSTMDirection(DirectionIndicator):
-    """The up/down calls of a model file.
+    """The up/down calls of a model file, or of a chain of models, each on its own dates.
 
     ``score`` is the probability of an up move, decided at the close of the bar; NaN where the
-    window holds an unusable bar. ``direction`` is 0 on in-sample bars, those up to the card's
-    ``train_end``.
+    window holds an unusable bar. ``direction`` is 0 on in-sample bars: those up to the card's
+    ``train_end``, or before the first period of a chain. With several models a period, the score
+    is their mean; outside the periods it is NaN.
 
     Parameters
     ----------
     model : str or Path
-        The ``.onnx`` file.
+        The ``.onnx`` file, or the folder of a chain.
     dead_band : float
         ``direction`` is 0 where the score is no further than this from 0.5.
     in_sample : {"flat", "raise", "allow"}
-        Bars up to ``train_end``: direction 0, `InSampleError`, or called like any other.
+        In-sample bars: direction 0, `InSampleError`, or called like any other (in a chain by the
+        models of its first period).
     interval : {"check", "allow"}
         What to do when the spacing of the bars is not the card's: `ModelError`, or go on.
 
     Raises
     ------
     ModelError
-        For a file that `load_model` refuses, bars of another interval, or a feed without the
-        volume that the model uses.
+        For a file that `load_model` or a folder that `load_chain` refuses, bars of another
+        interval, or a feed without the volume that the model uses.
     """
 
     params = (("model", ""), ("in_sample", "flat"), ("interval", "check"))
@@ -142,11 +114,13 @@ class LSTMDirection(DirectionIndicator):
         super().__init__(*extra, **unknown)
         _choice("in_sample", self.p.in_sample, ("flat", "raise", "allow"))
         _choice("interval", self.p.interval, ("check", "allow"))
-        self._model: Model = load_model(self.p.model)
-        card = self._model.card
+        self._model = open_model(self.p.model)
+        card = uses_of(self._model)
         names = COLUMNS if card.uses_volume else COLUMNS[:4]
         self._unseen_from = float(bt.date2num(card.unseen_from))
-        self._watch([self._line(name) for name in names], card.window)
+        lines = [self._line(name) for name in names]
+        # A chain tells by the date which models to ask.
+        self._watch(lines if isinstance(self._model, Model) else [*lines, self._times], card.window)
         symbol = _symbol(self._feed)
         if symbol and symbol not in card.symbols:
             warnings.warn(
@@ -155,16 +129,23 @@ class LSTMDirection(DirectionIndicator):
             )
 
     def _score(self, values: FloatArray) -> FloatArray:
-        return self._model.score(values)
+        if isinstance(self._model, Model):
+            return self._model.score(values)
+        early = self.p.in_sample == "allow"
+        scores = self._model.score(values[:, :-1], values[:, -1], early=early)
+        return scores[self._window - 1 :]
 
     def _direction(self, score: Numbers, times: Numbers) -> Numbers:
         direction = super()._direction(score, times)
         unseen = times >= self._unseen_from
         if self.p.in_sample == "raise" and not np.all(unseen):
             first = _timestamps(times)[~np.atleast_1d(unseen)][0]
+            if isinstance(self._model, Model):
+                end = f"in the model's training data, which ends at {self._model.card.train_end}"
+            else:
+                end = f"before the chain's first period, which begins at {self._model.unseen_from}"
             raise InSampleError(
-                f"the bar of {first} is in the model's training data, which ends at"
-                f" {self._model.card.train_end}. Start later, or use in_sample='flat'."
+                f"the bar of {first} is {end}. Start later, or use in_sample='flat'."
             )
         if self.p.in_sample == "flat":
             return direction * unseen + 0.0  # + 0.0: a flat down call is 0, not -0
@@ -173,7 +154,8 @@ class LSTMDirection(DirectionIndicator):
     def _check(self, values: FloatArray, times: FloatArray) -> None:
         any_interval = self.p.interval == "allow"
         dates = _timestamps(times)
-        check_fit(self._model, _five_columns(values), dates, any_interval=any_interval)
+        bars = values if isinstance(self._model, Model) else values[:, :-1]
+        check_fit(self._model, _five_columns(bars), dates, any_interval=any_interval)
 
     def _plotlabel(self) -> list[Any]:
         return [Path(self.p.model).name]

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from . import rules
-from .bars import COLUMNS, SURE, FloatArray, infer_interval
+from .arrays import FloatArray
+from .bars import COLUMNS, SURE, infer_interval
 from .errors import BarsError, ModelError
-from .model import Model, usable_bars
+from .model import Model, load_model, usable_bars
 
-__all__ = ["LatestCall", "check_fit", "latest_call"]
+if TYPE_CHECKING:
+    from .card import Card
+    from .chain import Chain
+
+__all__ = ["LatestCall", "check_fit", "latest_call", "open_model", "uses_of"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,31 @@ class LatestCall:
     """Bars that the model has not seen; 0 on in-sample bars."""
 
 
-def latest_call(model: Model, bars: pd.DataFrame, dead_band: float = 0.0) -> LatestCall:
+def open_model(path: str | Path) -> Model | Chain:
+    """Load a model file, or the chain of models in a folder.
+
+    Raises
+    ------
+    ModelError
+        As `load_model` and `load_chain`; for a chain of rules.
+    """
+    path = Path(path)
+    if path == Path() or not path.is_dir():
+        return load_model(path)
+    from .chain import load_chain  # brings pydantic, 0.1 s
+
+    chain = load_chain(path)
+    if chain.rules:
+        raise ModelError(f"{path}: a chain of rules: use RuleDirection(chain=folder).")
+    return chain
+
+
+def uses_of(model: Model | Chain) -> Card | Chain:
+    """Return what knows window, interval, symbols, uses_volume and unseen_from of `model`."""
+    return model.card if isinstance(model, Model) else model
+
+
+def latest_call(model: Model | Chain, bars: pd.DataFrame, dead_band: float = 0.0) -> LatestCall:
     """Return the call of `model` at the last of `bars`.
 
     Raises
@@ -38,7 +69,7 @@ def latest_call(model: Model, bars: pd.DataFrame, dead_band: float = 0.0) -> Lat
     ModelError
         For bars of another interval, or without the volume that the model uses.
     """
-    window, symbol = model.card.window, str(bars.attrs.get("symbol", ""))
+    window, symbol = uses_of(model).window, str(bars.attrs.get("symbol", ""))
     if len(bars) < window:
         raise BarsError(
             f"{symbol}: {len(bars)} bars, the model needs {window}. Load an earlier start."
@@ -46,21 +77,40 @@ def latest_call(model: Model, bars: pd.DataFrame, dead_band: float = 0.0) -> Lat
     values = bars[list(COLUMNS)].to_numpy(np.float64)
     dates = pd.DatetimeIndex(bars.index)
     check_fit(model, values, dates)
-    probability = float(model.score(values[-window:])[-1])
-    unseen = int(np.sum(dates >= pd.Timestamp(model.card.unseen_from)))
+    probability, unseen_from = _newest(model, values[-window:], dates[-window:])
+    unseen = int(np.sum(dates >= unseen_from))
     called = int(rules.call(probability, 0.5, dead_band))
     return LatestCall(symbol, dates[-1], called if unseen else 0, probability, unseen)
 
 
+def _newest(
+    model: Model | Chain, values: FloatArray, dates: pd.DatetimeIndex
+) -> tuple[float, pd.Timestamp]:
+    """Return the probability at the last bar, and from when on its models have seen no bar."""
+    if isinstance(model, Model):
+        return float(model.score(values)[-1]), pd.Timestamp(model.card.unseen_from)
+    period = int(model.period_of(dates[-1:], early=True)[0])
+    if period < 0:
+        raise ModelError(
+            f"{model.path}: its last period ends at {model.periods[-1].end}, before the bar of"
+            f" {dates[-1]}. Train models for later dates."
+        )
+    probability = float(model.score(values, dates, early=True)[-1])
+    if dates[-1] < pd.Timestamp(model.unseen_from):
+        return probability, pd.Timestamp(model.unseen_from)
+    seen = [model.files[name].unseen_from for name in model.periods[period].models]
+    return probability, pd.Timestamp(max(seen))
+
+
 def check_fit(
-    model: Model, values: FloatArray, dates: pd.DatetimeIndex, *, any_interval: bool = False
+    model: Model | Chain, values: FloatArray, dates: pd.DatetimeIndex, *, any_interval: bool = False
 ) -> None:
     """Raise ModelError unless bars, shape (n, 5), fit the model.
 
     `n` is a whole history, or the first window of a stream. Fewer than 10 dates cannot tell their
     interval and are let through.
     """
-    card = model.card
+    card = uses_of(model)
     if len(dates) >= SURE and not any_interval:
         found = infer_interval(dates)
         if found != card.interval:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from .arrays import BoolArray, Float32Array, FloatArray
 from .errors import BarsError, ModelError, did_you_mean
 from .store import digest
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .card import Card
 
 __all__ = [
+    "MANIFEST",
     "Float32Array",
     "FloatArray",
     "Model",
@@ -34,9 +36,8 @@ __all__ = [
     "windows_of",
 ]
 
-FloatArray = npt.NDArray[np.float64]
-Float32Array = npt.NDArray[np.float32]
-BoolArray = npt.NDArray[np.bool_]
+MANIFEST = "chain.json"
+"""What makes a folder of model files a chain."""
 
 CHUNK = 512
 """Windows in one inference call: enough to be fast, few enough to bound the memory."""
@@ -177,6 +178,11 @@ def load_model(path: str | Path) -> Model:
     try:
         state = path.stat()
         if not path.is_file():
+            if (path / MANIFEST).is_file():
+                raise ModelError(
+                    f"{path}: expected one model file, found a chain. LSTMDirection(model=folder)"
+                    " and nextbar.signals.chain.load_chain take it."
+                )
             found = "a folder" if path.is_dir() else "a device or pipe"
             raise ModelError(f"{path}: expected a model file (.onnx), found {found}. Name one.")
         # The process id keeps a forked child from using its parent's session; the inode tells a

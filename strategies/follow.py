@@ -31,7 +31,8 @@ class FollowDirection(bt.Strategy):
     ----------
     signal : callable
         An indicator class with a ``direction`` line in {-1, 0, +1}, or a `functools.partial` of
-        one: called as ``signal(self.data)``.
+        one: called as ``signal(self.data)``. If it has a line ``share``, in [0, 1], the position
+        is that share of `target`.
     shorts : bool, default False
         False is long/flat: a direction of -1 means no position. True goes short on -1.
     target : float, default 0.95
@@ -39,7 +40,8 @@ class FollowDirection(bt.Strategy):
         when the next open is so far above the close that the cash does not suffice.
     band : float or None, default None
         None keeps the units until the direction changes. A number rebalances to `target` when the
-        position is off by more than this share of the account value.
+        position is off by more than this share of the account value; it then follows the line
+        ``share``, which else counts only when a position is opened.
     step : float or None, default 1.0
         Lot size; None trades fractions.
     on_zero : {"flat", "hold"}, default "flat"
@@ -93,6 +95,8 @@ class FollowDirection(bt.Strategy):
         self._check_timing()
         self._check_params()
         self._first = _date_number(self.p.first)
+        # Looked up once; a strategy that needs no signal has none.
+        self._share: Any = getattr(getattr(self.signal, "lines", None), "share", None)
 
     def stop(self) -> None:
         """Refuse a history that was too short for one decision: it must not pass as "no trade"."""
@@ -114,7 +118,8 @@ class FollowDirection(bt.Strategy):
         position, price = self.position.size, self.data.close[0]
         value = self.broker.getvalue()
         self.desired = self._side_wanted(position)
-        size = units(self.desired, value, price, self.p.target, self.p.step)
+        target = self.p.target if self._share is None else self.p.target * self._share_wanted()
+        size = units(self.desired, value, price, target, self.p.step)
         if self.desired != _sign(position):
             self._send(-position)
             self._send(size)
@@ -131,6 +136,15 @@ class FollowDirection(bt.Strategy):
         if direction == 0 and self.p.on_zero == "hold":
             return _sign(position)
         return int(direction) if self.p.shorts else max(int(direction), 0)
+
+    def _share_wanted(self) -> float:
+        share = self._share[0]
+        if not 0 <= share <= 1:  # true for NaN as well
+            raise ExperimentError(
+                f"{type(self).__name__} at {self.data.datetime.datetime(0)}: the line `share` must"
+                f" be from 0 to 1, got {share}. Scale it, and use `target` for more."
+            )
+        return share
 
     def _outside_band(self, change: float, price: float, value: float) -> bool:
         return self.p.band is not None and abs(change) * price > self.p.band * value

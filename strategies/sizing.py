@@ -19,7 +19,8 @@ def units(direction: int, value: float, price: float, target: float, step: float
     price : float
         Price of one unit at the same close.
     target : float
-        Share of `value` to invest: 0.95 keeps 5 % as a cash buffer.
+        Share of `value` to invest: 0.95 keeps 5 % as a cash buffer. Where a signal has a share
+        of its own, it is multiplied with that first.
     step : float or None
         Lot size. The position is rounded toward zero to a multiple of it; None allows any fraction.
 

@@ -17,10 +17,15 @@ from nextbar.backtests.engine import Account
 from nextbar.signals import (
     EMADirection,
     LSTMDirection,
+    MeanDirection,
     MomentumDirection,
+    ReversalDirection,
+    RuleDirection,
     SeriesDirection,
+    VolatilityTargetDirection,
     rules,
 )
+from nextbar.signals.chain import Period, Rule, write_chain
 from nextbar.signals.direction import DirectionIndicator
 from nextbar.strategies import FollowDirection
 
@@ -58,6 +63,27 @@ def orders_of(make: Any, frame: pd.DataFrame) -> Any:
     return run(frame, FollowDirection, params, Account(), name="x", first=first)
 
 
+PARTS = ((15, 40), (40, 65), (65, None))
+"""First row of each period of the chains, and the row after its last."""
+
+
+def chains(folder: Path) -> tuple[Path, Path]:
+    """Write a chain of models with two seeds, and one of rules."""
+    index = random_bars(N).index
+    walked: list[Period] = []
+    tuned: list[Period] = []
+    for i, (first, stop) in enumerate(PARTS):
+        dates = {"start": index[first], "end": None if stop is None else index[stop]}
+        names = (f"{i}a.onnx", f"{i}b.onnx")
+        for k, name in enumerate(names):
+            write_model(folder / name, (WINDOW, 5, 9)[i], seed=2 * i + k)
+        walked.append(Period(**dates, models=names))
+        fast = {"fast": 2 + i, "slow": 8}
+        rule = Rule(name="mean") if i == 1 else Rule(name="ema", parameters=fast)
+        tuned.append(Period(**dates, rule=rule))
+    return write_chain(folder, walked).path, write_chain(folder / "rules", tuned).path
+
+
 @pytest.fixture(scope="module")
 def signals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder: Path = tmp_path_factory.mktemp("signals")
@@ -65,7 +91,14 @@ def signals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     volume = write_model(folder / "volume.onnx", WINDOW, uses_volume=True)
     calls = pd.DataFrame({"direction": np.resize([1, -1, 0], N)}, index=random_bars(N).index)
     calls.to_csv(folder / "calls.csv")
+    walked, tuned = chains(folder)
     return {
+        "chain": partial(LSTMDirection, model=walked),
+        "chain, early": partial(LSTMDirection, model=walked, in_sample="allow"),
+        "chain of rules": partial(RuleDirection, chain=tuned),
+        "mean": MeanDirection,
+        "reversal": ReversalDirection,
+        "volatility target": partial(VolatilityTargetDirection, target=0.1, span=12),
         "lstm": partial(LSTMDirection, model=model),
         "lstm with volume": partial(LSTMDirection, model=volume),
         "ema": partial(EMADirection, fast=3, slow=9),
@@ -88,7 +121,10 @@ FUTURES = {
     "seed": st.integers(0, 50),
     "scale": st.sampled_from([1e-3, 1.0, 1e3]),
 }
-NAMES = ["lstm", "lstm with volume", "ema", "momentum", "series"]
+NAMES = [
+    *("lstm", "lstm with volume", "chain", "chain, early", "chain of rules"),
+    *("ema", "momentum", "mean", "reversal", "volatility target", "series"),
+]
 QUICK = settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -15,10 +15,15 @@ import pytest
 from nextbar.signals import (
     EMADirection,
     LSTMDirection,
+    MeanDirection,
     MomentumDirection,
+    ReversalDirection,
+    RuleDirection,
     SeriesDirection,
+    VolatilityTargetDirection,
     load_model,
 )
+from nextbar.signals.chain import Chain, Period, Rule, load_chain, write_chain
 
 from .markets import random_bars
 from .models import write_model
@@ -69,6 +74,19 @@ class Watcher(bt.Strategy):
     prenext = next = look
 
 
+def walk(folder: Path, index: pd.DatetimeIndex, interval: str = "1d") -> Chain:
+    """Write a chain of three periods with two models each; windows differ from period to period."""
+    folder.mkdir()
+    starts = [index[len(index) * part // 5].to_pydatetime() for part in (1, 2, 4)]
+    periods: list[Period] = []
+    for i, (start, end) in enumerate(zip(starts, [*starts[1:], None], strict=True)):
+        names = (f"{i}a.onnx", f"{i}b.onnx")
+        for k, name in enumerate(names):
+            write_model(folder / name, (WINDOW, 5, 9)[i], seed=2 * i + k, interval=interval)
+        periods.append(Period(start=start, end=end, models=names))
+    return write_chain(folder, periods)
+
+
 class LiveFeed(bt.feeds.PandasData):
     def islive(self) -> bool:
         return True
@@ -90,6 +108,9 @@ def run_frame(frame: pd.DataFrame, make: Any, feed: Any = bt.feeds.PandasData, *
 
 
 def offline(path: Path, frame: pd.DataFrame) -> pd.Series:
+    if path.is_dir():
+        scores = load_chain(path).score(frame[COLUMNS].to_numpy(), frame.index)[WINDOW - 1 :]
+        return pd.Series(scores, index=frame.index[WINDOW - 1 :])
     scores = load_model(path).score(frame[COLUMNS].to_numpy())
     return pd.Series(scores, index=frame.index[len(frame) - len(scores) :])
 
@@ -105,6 +126,11 @@ def assert_agrees(seen: Seen, expected: pd.Series) -> None:
     )
     rest = direction.index.difference(expected.index)
     assert (direction[rest] == 0).all()
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory, bars: pd.DataFrame) -> Path:
+    return walk(tmp_path_factory.mktemp("chain") / "walk", bars.index).path
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +163,27 @@ def test_every_cerebro_mode(mode: str, holes: tuple[int, ...], model: Path, bars
     seen = run_frame(frame, partial(LSTMDirection, model=model), **CEREBRO_MODES[mode])
     assert len(seen.score) == 120
     assert_agrees(seen, expected)
+
+
+@pytest.mark.parametrize("mode", CEREBRO_MODES)
+@pytest.mark.parametrize("holes", [(), (40, 41, 90)], ids=["clean", "NaN bars"])
+def test_chains_in_every_cerebro_mode(
+    mode: str, holes: tuple[int, ...], chain: Path, bars: Any
+) -> None:
+    frame = bars.copy()
+    frame.iloc[list(holes)] = np.nan
+    expected = offline(chain, frame)
+    # Before the first period nobody answers; a hole silences each model for its own window.
+    silent = 24 - WINDOW + 1
+    assert expected.isna().sum() == silent + (8 + 5 + 3 if holes else 0)
+    seen = run_frame(frame, partial(LSTMDirection, model=chain), **CEREBRO_MODES[mode])
+    assert len(seen.score) == 120
+    assert_agrees(seen, expected)
+
+
+def test_a_chain_on_a_live_feed(chain: Path, bars: pd.DataFrame) -> None:
+    make = partial(LSTMDirection, model=chain)
+    assert_agrees(run_frame(bars, make, feed=LiveFeed), offline(chain, bars))
 
 
 def test_live_feed(model: Path, bars: pd.DataFrame) -> None:
@@ -204,6 +251,21 @@ def test_daily_and_resampled_week_together(mode: str, weekly_model: Path) -> Non
     assert len(set(expected.index) - set(seen.score)) <= 1
 
 
+@pytest.mark.parametrize("mode", ["default", "exactbars=1"])
+def test_a_chain_on_a_resampled_week(mode: str, tmp_path: Path) -> None:
+    daily = random_bars(330, seed=4)
+    frame = weekly(daily)
+    folder = walk(tmp_path / "walk", frame.index, "1wk").path
+    cerebro = bt.Cerebro(**CEREBRO_MODES[mode])
+    data = bt.feeds.PandasData(dataname=daily)
+    cerebro.adddata(data)
+    cerebro.resampledata(data, timeframe=bt.TimeFrame.Weeks)
+    seen = watch(cerebro, partial(LSTMDirection, model=folder), slot=1)
+    expected = offline(folder, frame)
+    assert len(set(expected.index) - set(seen.score)) <= 1
+    assert_agrees(seen, expected[expected.index.isin(list(seen.score))])
+
+
 @pytest.mark.parametrize("mode", ["default", "runonce=False"])
 def test_daily_and_its_own_weekly_frame(mode: str, weekly_model: Path) -> None:
     daily = random_bars(330, seed=5)
@@ -249,12 +311,22 @@ class Record(bt.Analyzer):
         return self.rets
 
 
-@pytest.mark.parametrize("optreturn", [True, False])
-@pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("kind", "method", "optreturn"),
+    [
+        ("model", "fork", True),
+        ("model", "fork", False),
+        ("model", "spawn", True),
+        ("model", "spawn", False),
+        ("chain", "fork", False),
+        ("chain", "spawn", False),
+    ],
+)
 def test_optstrategy(
-    method: str, optreturn: bool, model: Path, bars: Any, monkeypatch: Any
+    method: str, optreturn: bool, kind: str, request: Any, bars: Any, monkeypatch: Any
 ) -> None:
+    model = request.getfixturevalue(kind)
     context = multiprocessing.get_context(method)
     monkeypatch.setattr(bt.cerebro.multiprocessing, "Pool", context.Pool)
     bands = (0.0, 0.05, 0.5)
@@ -297,20 +369,49 @@ def test_one_bar_seen_again_is_scored_once(weekly_model: Path, monkeypatch: Any)
 BASELINES = {
     "ema": partial(EMADirection, fast=5, slow=12),
     "momentum": partial(MomentumDirection, period=15),
+    "mean": MeanDirection,
+    "reversal": ReversalDirection,
+    "volatility target": partial(VolatilityTargetDirection, span=20),
 }
 
 
+def make_baseline(name: str, index: pd.DatetimeIndex, folder: Path) -> Any:
+    if name == "series":
+        calls = pd.DataFrame({"direction": np.tile([1, 0, -1], 40)}, index=index)
+        calls.to_csv(folder / "calls.csv")
+        return partial(SeriesDirection, path=folder / "calls.csv")
+    if name == "chain of rules":
+        dates = [index[row].to_pydatetime() for row in (30, 60)]
+        parts = zip([*dates], [dates[1], None], ["mean", "reversal"], strict=True)
+        periods = [Period(start=a, end=b, rule=Rule(name=rule)) for a, b, rule in parts]
+        return partial(RuleDirection, chain=write_chain(folder, periods).path)
+    return BASELINES[name]
+
+
 @pytest.mark.parametrize("mode", CEREBRO_MODES)
-@pytest.mark.parametrize("name", [*BASELINES, "series"])
+@pytest.mark.parametrize("name", [*BASELINES, "series", "chain of rules"])
 def test_baselines_in_every_mode(name: str, mode: str, bars: pd.DataFrame, tmp_path: Path) -> None:
-    make = BASELINES.get(name)
-    if make is None:
-        path = tmp_path / "calls.csv"
-        calls = pd.DataFrame({"direction": np.tile([1, 0, -1], 40)}, index=bars.index)
-        calls.to_csv(path)
-        make = partial(SeriesDirection, path=path)
+    make = make_baseline(name, bars.index, tmp_path)
     default = run_frame(bars, make)
     other = run_frame(bars, make, **CEREBRO_MODES[mode])
     assert other.direction == default.direction
-    assert set(default.direction.values()) == {-1.0, 0.0, 1.0}
+    never = {-1.0} if name == "volatility target" else set()
+    assert set(default.direction.values()) == {-1.0, 0.0, 1.0} - never
     np.testing.assert_allclose(list(other.score.values()), list(default.score.values()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("way", ["resampledata", "replaydata"])
+@pytest.mark.parametrize("name", ["mean", "volatility target"])
+def test_running_sums_take_a_bar_seen_again_once(name: str, way: str) -> None:
+    """A forming week comes several times; only what it ends as may stay in the sums."""
+    daily = random_bars(330, seed=3)
+    cerebro = bt.Cerebro()
+    getattr(cerebro, way)(bt.feeds.PandasData(dataname=daily), timeframe=bt.TimeFrame.Weeks)
+    seen = watch(cerebro, BASELINES[name])
+    frame = weekly(daily)
+    if way == "replaydata":
+        frame.index = pd.DatetimeIndex([daily.index[daily.index <= w][-1] for w in frame.index])
+    expected = run_frame(frame, BASELINES[name])
+    found = [seen.score.get(when, np.nan) for when in frame.index[:-1]]
+    np.testing.assert_allclose(found, list(expected.score.values())[:-1], rtol=1e-12)
+    assert np.isfinite(found).sum() > 40

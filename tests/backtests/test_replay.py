@@ -14,8 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nextbar.backtests.engine import Account, run
 from nextbar.backtests.replay import Rules, replay
-from nextbar.signals import EMADirection, MomentumDirection, sample_bars
+from nextbar.signals import (
+    LSTMDirection,
+    VolatilityTargetDirection,
+    load_model,
+    rules,
+    sample_bars,
+    sample_model,
+)
+from nextbar.signals.baselines import rule_indicator
+from nextbar.signals.chain import Rule
 from nextbar.signals.errors import ExperimentError
+from nextbar.signals.rules import rule_directions
 from nextbar.strategies import BuyAndHold, FollowDirection
 
 from ..markets import random_bars
@@ -31,14 +41,27 @@ class Played(bt.Indicator):
         self.lines.direction[0] = self.p.calls[len(self) - 1]
 
 
+class PlayedShares(Played):
+    """Plays shares as well."""
+
+    lines = ("share",)
+    params = (("shares", None),)
+
+    def next(self) -> None:
+        super().next()
+        self.lines.share[0] = self.p.shares[len(self) - 1]
+
+
 class Market:
     """Any callable may be a parameter; a list would be expanded by backtrader."""
 
-    def __init__(self, calls: np.ndarray) -> None:
-        self.calls = calls.astype(float)
+    def __init__(self, calls: np.ndarray, shares: np.ndarray | None) -> None:
+        self.calls, self.shares = calls.astype(float), shares
 
     def __call__(self, data: Any) -> Any:
-        return Played(data, calls=self.calls)
+        if self.shares is None:
+            return Played(data, calls=self.calls)
+        return PlayedShares(data, calls=self.calls, shares=self.shares)
 
 
 @dataclass(frozen=True)
@@ -47,11 +70,12 @@ class Case:
     direction: np.ndarray
     cost_bps: float
     rules: Rules
+    share: np.ndarray | None = None
 
     def referee(self) -> Any:
         rules = self.rules
         params = {
-            "signal": Market(self.direction),
+            "signal": Market(self.direction, self.share),
             "shorts": rules.shorts,
             "target": rules.target,
             "step": rules.step,
@@ -65,7 +89,8 @@ class Case:
     def replayed(self) -> Any:
         prices = [self.bars[name].to_numpy()[None] for name in ("open", "close")]
         direction = self.direction.astype(np.int8)[None]
-        return replay(*prices, direction, np.array([self.cost_bps]), self.rules)
+        share = None if self.share is None else self.share[None]
+        return replay(*prices, direction, np.array([self.cost_bps]), self.rules, share=share)
 
 
 def assert_equal(case: Case) -> tuple[int, int]:
@@ -105,6 +130,20 @@ def prices(shape: str, n: int, level: float, seed: int, digits: int | None) -> p
     return frame
 
 
+SHARES = ("none", "any", "coarse", "tiny", "one")
+
+
+def shares_of(kind: str, n: int, rng: np.random.Generator) -> np.ndarray | None:
+    """Return a share for each bar: any, of 0, half and 1, of almost nothing, or always 1."""
+    return {
+        "none": None,
+        "any": rng.random(n),
+        "coarse": rng.integers(0, 3, n) / 2,
+        "tiny": rng.random(n) * 1e-6,
+        "one": np.ones(n),
+    }[kind]
+
+
 @st.composite
 def cases(draw: Any) -> Case:
     n, seed = draw(st.integers(2, 60)), draw(st.integers(0, 2**32 - 1))
@@ -125,7 +164,8 @@ def cases(draw: Any) -> Case:
         band=draw(st.sampled_from([None, 0.0, 0.05])),
         hold=draw(st.booleans()),
     )
-    return Case(bars, direction, draw(st.sampled_from([0.0, 1.0, 5.0, 33.3, 100.0])), rules)
+    share = shares_of(draw(st.sampled_from(SHARES)), n, rng)
+    return Case(bars, direction, draw(st.sampled_from([0.0, 1.0, 5.0, 33.3, 100.0])), rules, share)
 
 
 @given(cases())
@@ -151,34 +191,91 @@ def test_the_generator_reaches_the_hard_cases() -> None:
     assert ruined > 1
 
 
+def rule(name: str, **parameters: int) -> tuple[Any, Any]:
+    """Return the indicator of a rule, and its directions as a function of bars."""
+    made = Rule(name=name, parameters=parameters)
+    return rule_indicator(made), lambda bars: (
+        rule_directions(made, bars["close"].to_numpy()),
+        None,
+    )
+
+
+def sample_calls(bars: pd.DataFrame) -> tuple[np.ndarray, None]:
+    scores = load_model(sample_model()).score(bars.to_numpy())
+    padded = np.append(np.full(len(bars) - len(scores), np.nan), scores)
+    return np.asarray(rules.call(padded, 0.5, 0.0)), None
+
+
+def even_risk(bars: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    volatility = rules.volatility_scores(bars["close"].to_numpy())
+    return np.isfinite(volatility) * 1.0, rules.volatility_share(volatility, 0.15)
+
+
 SIGNALS = {
-    "ema": partial(EMADirection, fast=20, slow=50),
-    "momentum": partial(MomentumDirection, period=252),
+    "ema": rule("ema", fast=20, slow=50),
+    "momentum": rule("momentum", period=252),
+    "mean": rule("mean"),
+    "reversal": rule("reversal"),
+    "constant": rule("constant", direction=1),
+    "always short": rule("constant", direction=-1),
+    "volatility target": (VolatilityTargetDirection, even_risk),
+    "sample model": (
+        partial(LSTMDirection, model=sample_model(), in_sample="allow"),
+        sample_calls,
+    ),
 }
+
+
+def replayed(bars: pd.DataFrame, calls: Any, rules: Rules) -> Any:
+    direction, share = calls
+    return replay(
+        bars["open"].to_numpy()[None],
+        bars["close"].to_numpy()[None],
+        direction.astype(np.int8)[None],
+        np.array([Account().cost_bps]),
+        rules,
+        share=None if share is None else share[None],
+    )
 
 
 @pytest.mark.parametrize("shorts", [False, True])
 @pytest.mark.parametrize("symbol", ["AAPL", "MSFT", "IBM", "GOOG"])
 @pytest.mark.parametrize("name", [*SIGNALS, "buy and hold"])
+@pytest.mark.filterwarnings("ignore:the model was trained on AAPL")
 def test_equal_on_real_prices(name: str, symbol: str, shorts: bool) -> None:
+    """Directions and shares of the array functions give what the indicators give."""
     bars = sample_bars(symbol)
-    first, account = bars.index[300], Account()
+    first, account, band = bars.index[300], Account(), 0.05 if shorts else None
     if name in SIGNALS:
-        params = {"signal": SIGNALS[name], "shorts": shorts}
+        signal, calls = SIGNALS[name]
+        params = {"signal": signal, "shorts": shorts, "band": band}
         expected = run(bars, FollowDirection, params, account, name=name, first=first)
     else:
-        expected = run(bars, BuyAndHold, {"shorts": shorts}, account, name=name, first=first)
-    direction = np.zeros(len(bars), np.int8)
-    direction[300:] = expected.direction.to_numpy()
-    found = replay(
-        bars["open"].to_numpy()[None],
-        bars["close"].to_numpy()[None],
-        direction[None],
-        np.array([account.cost_bps]),
-        Rules(shorts=shorts, first=300),
-    )
+        params, calls = {"shorts": shorts, "band": band}, SIGNALS["constant"][1]
+        expected = run(bars, BuyAndHold, params, account, name=name, first=first)
+    found = replayed(bars, calls(bars), Rules(shorts=shorts, first=300, band=band))
     assert found.equity[0, 300:].tobytes() == expected.equity.to_numpy().tobytes()
     assert found.position[0, 300:].tobytes() == (expected.position.to_numpy() + 0.0).tobytes()
+    for events, counted in ((expected.orders, found.fills), (expected.rejected, found.refused)):
+        per_bar = events.groupby("date").size().reindex(bars.index, fill_value=0)
+        assert per_bar.tolist() == counted[0].tolist()
+    assert shorts or name == "always short" or found.fills.sum() > 0
+
+
+@pytest.mark.parametrize("band", [None, 0.0, 0.02])
+@pytest.mark.parametrize("step", [None, 1.0])
+def test_a_share_is_equal_on_real_prices(step: float | None, band: float | None) -> None:
+    bars = sample_bars("AAPL").iloc[:3000]
+    signal = partial(VolatilityTargetDirection, target=0.1, span=20)
+    params = {"signal": signal, "band": band, "step": step}
+    expected = run(bars, FollowDirection, params, Account(), name="x", first=bars.index[20])
+    volatility = rules.volatility_scores(bars["close"].to_numpy(), span=20)
+    calls = np.isfinite(volatility) * 1.0, rules.volatility_share(volatility, 0.1)
+    found = replayed(bars, calls, Rules(first=20, band=band, step=step))
+    assert found.equity[0, 20:].tobytes() == expected.equity.to_numpy().tobytes()
+    full = replayed(bars, (calls[0], None), Rules(first=20, band=band, step=step))
+    assert (found.position[0, 22:] < 0.9 * full.position[0, 22:]).mean() > 0.5
+    assert (found.fills.sum() > 100) == (band is not None)
 
 
 def test_many_columns_equal_one_at_a_time() -> None:
@@ -187,8 +284,10 @@ def test_many_columns_equal_one_at_a_time() -> None:
     open_, close = (np.array([frame[name] for frame in bars]) for name in ("open", "close"))
     direction = np.random.default_rng(0).integers(-1, 2, (5, 200)).astype(np.int8)
     symbol, signal, cost = (grid.ravel() for grid in np.meshgrid(range(3), range(5), [0.0, 5.0]))
-    rules = Rules(shorts=True, first=7)
-    whole = replay(open_, close, direction, cost, rules, symbol=symbol, signal=signal)
+    rules = Rules(shorts=True, first=7, band=0.02)
+    share, shares = np.random.default_rng(1).random((2, 200)), np.resize([0, 1, 1], 30)
+    rows = {"symbol": symbol, "signal": signal, "shares": shares}
+    whole = replay(open_, close, direction, cost, rules, share=share, **rows)
     assert whole.equity.shape == (30, 200)
     for column in range(30):
         one = replay(
@@ -197,6 +296,7 @@ def test_many_columns_equal_one_at_a_time() -> None:
             direction[[signal[column]]],
             cost[[column]],
             rules,
+            share=share[[shares[column]]],
         )
         for part in ("equity", "position", "fills", "refused"):
             assert np.array_equal(getattr(whole, part)[column], getattr(one, part)[0])
@@ -212,6 +312,13 @@ def test_many_columns_equal_one_at_a_time() -> None:
         ({"direction": np.full((1, 5), 2, np.int8)}, "-1, 0 or"),
         ({"direction": np.zeros((3, 5), np.int8)}, "`signal`"),
         ({"symbol": np.array([1])}, "from 0 to 0"),
+        ({"share": np.full((1, 5), np.nan)}, "share must be from 0 to 1"),
+        ({"share": np.full((1, 5), 1.01)}, "share must be from 0 to 1"),
+        ({"share": np.full((1, 5), -0.01)}, "share must be from 0 to 1"),
+        ({"share": np.ones((1, 4))}, "share as .rows, bars. for 5 bars"),
+        ({"share": np.ones(5)}, "share as"),
+        ({"share": np.ones((3, 5))}, "`shares`"),
+        ({"share": np.ones((3, 5)), "shares": np.array([3])}, "from 0 to 2"),
     ],
 )
 def test_bad_input(change: dict[str, Any], message: str) -> None:

@@ -16,7 +16,7 @@ from nextbar.backtests import kernel as true_kernel
 from nextbar.backtests import replay as replaying
 from nextbar.backtests.replay import Rules
 
-from .test_replay import SHAPES, Case, assert_equal, prices
+from .test_replay import SHAPES, SHARES, Case, assert_equal, prices, shares_of
 
 SOURCE = inspect.getsource(true_kernel)
 
@@ -46,7 +46,7 @@ MUTANTS = {
         "            return cash, pos, entry, False\n"
         "        cash += -size * entry",
     ),
-    "size from the open": ("units = target * value / last", "units = target * value / price"),
+    "size from the open": ("units = goal * value / last", "units = goal * value / price"),
     "rounded to nearest": ("np.floor(units / step)", "np.round(units / step)"),
     "edge instead of level trigger": (
         "if wanted != side:",
@@ -54,6 +54,13 @@ MUTANTS = {
     ),
     "filled at the close": ("price, last = open_[t], close[t]", "price = last = close[t]"),
     "no guard for a ruined account": ("wanted != 0.0 and value > 0.0", "wanted != 0.0"),
+    "share left out": ("goal = target * share[t] if shared else target", "goal = target"),
+    "share of the bar before": ("target * share[t] if", "target * share[max(t - 1, 0)] if"),
+    "share multiplied last": (
+        "            units = goal * value / last\n",
+        "            units = target * value / last * (share[t] if shared else 1.0)\n",
+    ),
+    "share of another column": ("share[shares[c]]", "share[0] * 0.5"),
     "band on the position, not its change": ("abs(size - pos) * last", "abs(size) * last"),
 }
 
@@ -72,7 +79,7 @@ def kernel(change: tuple[str, str] | None) -> Any:
 
 def fixed_cases() -> list[Case]:
     made: list[Case] = []
-    for seed in range(120):
+    for seed in range(180):
         rng = np.random.default_rng(seed)
         rules = Rules(
             cash=[1e3, 1e4, 1e5][seed % 3],
@@ -87,7 +94,8 @@ def fixed_cases() -> list[Case]:
             if rng.random() < 0.6:
                 direction[t] = direction[t - 1]
         bars = prices(SHAPES[seed % len(SHAPES)], 50, 10.0, seed, [None, 2][seed % 2])
-        made.append(Case(bars, direction, [0.0, 5.0, 100.0][seed % 3], rules))
+        share = shares_of(SHARES[seed // 2 % len(SHARES)] if seed >= 120 else "none", 50, rng)
+        made.append(Case(bars, direction, [0.0, 5.0, 100.0][seed % 3], rules, share))
     return made
 
 

@@ -25,6 +25,17 @@ class Played(bt.Indicator):
         self.lines.score[0] = len(self)
 
 
+class Shared(Played):
+    """Plays a share for each bar as well."""
+
+    lines = ("share",)
+    params = (("shares", ()),)
+
+    def next(self):
+        super().next()
+        self.lines.share[0] = self.p.shares[len(self) - 1]
+
+
 class Diary(bt.Analyzer):
     """Keeps the side wanted and the position of every bar."""
 
@@ -93,6 +104,39 @@ def test_no_decision_before_first(first):
     record = diary("++++++", first=first)
     assert record.desired == [0, 0, 1, 1, 1, 1]
     assert [bool(size) for size in record.position] == [False, False, False, True, True, True]
+
+
+def shared(calls, *shares, **params):
+    def signal(data):
+        return Shared(data, calls=calls, shares=shares)
+
+    return cerebro_with(signal=signal, **params).run()[0].analyzers[0]
+
+
+def test_the_share_counts_when_a_position_is_opened():
+    record = shared("++0-++", 0.5, 1.0, 1.0, 0.25, 0.0, 1.0, shorts=True)
+    assert record.position == [0, 475, 475, 0, -237, 0]  # the last opening is of size 0
+    assert record.desired == [1, 1, 0, -1, 1, 1]
+
+
+def test_with_a_band_the_position_follows_the_share():
+    record = shared("++++++", 1.0, 0.5, 0.49, 0.0, 0.2, 1.0, band=0.05)
+    assert record.position == [0, 950, 475, 475, 0, 190]
+
+
+def test_a_share_of_one_changes_nothing():
+    calls = "+-0+-+"
+    kept = [shared(calls, *[1.0] * 6, shorts=True, band=0.0), diary(calls, shorts=True, band=0.0)]
+    assert kept[0].position == kept[1].position
+
+
+@pytest.mark.parametrize("share", [-0.01, 1.01, float("nan")])
+def test_a_share_outside_0_to_1_is_an_error(share):
+    with pytest.raises(
+        ExperimentError, match=f"2020-01-08.*`share` must be from 0 to 1, got {share}"
+    ):
+        shared("++++++", 1.0, 1.0, share, 1.0, 1.0, 1.0)
+    shared("++++++", 1.0, 1.0, share, 1.0, 1.0, 1.0, first="2020-01-09")  # not read before it
 
 
 def test_buy_and_hold_needs_no_signal():
