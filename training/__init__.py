@@ -9,10 +9,17 @@ if TYPE_CHECKING:
     from .certify import Facts, export
     from .config import TrainingConfig
     from .fit import train
+    from .walkforward import walk_forward
 
-__all__ = ["Facts", "TrainingConfig", "export", "train"]
+__all__ = ["Facts", "TrainingConfig", "export", "train", "walk_forward"]
 
-_HOMES = {"Facts": "certify", "TrainingConfig": "config", "export": "certify", "train": "fit"}
+_HOMES = {
+    "Facts": "certify",
+    "TrainingConfig": "config",
+    "export": "certify",
+    "train": "fit",
+    "walk_forward": "walkforward",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,9 +19,9 @@ from ..signals.errors import ModelError
 from ..signals.model import CHUNK, Float32Array, open_session, run_windows, windows_of
 from ..signals.store import canonical_json, digest, write_atomic
 from .canonical import canonicalise, operator_counts
-from .convert import convert, predict, window_of
+from .convert import Predict, Traced, predictor, trace
 
-__all__ = ["Facts", "compare_windows", "export"]
+__all__ = ["Facts", "compare", "compare_windows", "export", "export_traced", "training_hash"]
 
 TOLERANCE = 1e-5
 """Largest |Keras - ONNX| allowed, and the band round 0.5 in which a call may flip."""
@@ -81,12 +81,16 @@ def export(model: Any, path: str | Path, *, bars: pd.DataFrame, facts: Facts) ->
     ExperimentError
         When the file cannot be written.
     """
-    bars = check_bars(bars)
-    window = window_of(model)
+    return export_traced(trace(model), path, bars=check_bars(bars), facts=facts)
+
+
+def export_traced(model: Traced, path: str | Path, *, bars: pd.DataFrame, facts: Facts) -> Card:
+    """Do what `export` does, with checked `bars` and a model that was traced before."""
+    window = model.window
     windows = windows_of(bars[list(COLUMNS)].to_numpy(np.float32), window)
     if not len(windows):
         raise ModelError(f"{len(bars)} bars hold no window of {window}: export needs at least one.")
-    graph = canonicalise(convert(model, window))
+    graph = canonicalise(model.graph())
     _check_graph(graph, facts.recurrent)
     content = graph.SerializeToString(deterministic=True)
     session = _open(content)
@@ -97,7 +101,7 @@ def export(model: Any, path: str | Path, *, bars: pd.DataFrame, facts: Facts) ->
         libraries={name: version(name) for name in LIBRARIES},
         operators=operator_counts(graph),
         graph_sha256=digest(content),
-        certificate=_certify(model, session, windows, facts),
+        certificate=_certify(model.predict, session, windows, facts),
         golden=_golden(session, _seen(windows[-1:], facts)),
     )
     write_atomic(path, seal(content, card))
@@ -107,12 +111,19 @@ def export(model: Any, path: str | Path, *, bars: pd.DataFrame, facts: Facts) ->
 def compare_windows(
     model: Any, session: Any, windows: Float32Array, chunk: int = CHUNK
 ) -> tuple[float, int]:
+    """Return what `compare` does for a Keras model, which is traced for it."""
+    return compare(predictor(model), session, windows, chunk)
+
+
+def compare(
+    predict: Predict, session: Any, windows: Float32Array, chunk: int = CHUNK
+) -> tuple[float, int]:
     """Return max |Keras - ONNX| over `windows` and the number of flipped calls.
 
     A call is flipped when the two lie on different sides of 0.5 and Keras' probability is further
-    than 1e-5 from it.
+    than 1e-5 from it. No windows differ by 0.
     """
-    keras_scores = predict(model, windows, chunk)
+    keras_scores = predict(windows, chunk)
     onnx_scores = run_windows(session, windows, chunk)
     flipped = (keras_scores > 0.5) != (onnx_scores > 0.5)
     far = np.abs(keras_scores - 0.5) > TOLERANCE
@@ -129,8 +140,13 @@ def _history(bars: pd.DataFrame, facts: Facts) -> dict[str, Any]:
         "train_start": _iso(bars.index[0]),
         "train_end": _iso(bars.index[-1]),
         "rows_sha256": rows,
-        "training_hash": digest(canonical_json([facts.training, rows, version("nextbar")])),
+        "training_hash": training_hash(facts, rows),
     }
+
+
+def training_hash(facts: Facts, rows: str) -> str:
+    """Return the card's digest of settings, bars (whose digest is `rows`) and nextbar version."""
+    return digest(canonical_json([facts.training, rows, version("nextbar")]))
 
 
 def _open(content: bytes) -> Any:
@@ -153,8 +169,8 @@ def _seen(windows: Float32Array, facts: Facts) -> Float32Array:
     return windows
 
 
-def _certify(model: Any, session: Any, windows: Float32Array, facts: Facts) -> Certificate:
-    compared = [compare_windows(model, session, windows, chunk) for chunk in BATCH_SIZES]
+def _certify(predict: Predict, session: Any, windows: Float32Array, facts: Facts) -> Certificate:
+    compared = [compare(predict, session, windows, chunk) for chunk in BATCH_SIZES]
     # numpy's maximum is NaN if there is a NaN; Python's max() may overlook it.
     worst, flips = float(np.max([pair[0] for pair in compared])), max(pair[1] for pair in compared)
     scores = run_windows(session, windows)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-__all__ = ["FEATURES", "FeatureName", "TrainingConfig"]
+__all__ = ["FEATURES", "FeatureName", "Fold", "TrainingConfig"]
 
 FeatureName = Literal["return", "gap", "body", "range", "volume"]
 """`return` log(close/previous close), `gap` log(open/previous close), `body` log(close/open),
@@ -58,3 +59,30 @@ class TrainingConfig(BaseModel):
     def uses_volume(self) -> bool:
         """Whether the model needs a volume column."""
         return "volume" in self.features
+
+
+class Fold(BaseModel):
+    """One step of a walk-forward: dates only, fixed before any bar of its test is looked at.
+
+    Its test lasts until the next fold's `test_start`, or the end of the history.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    train_start: dt.date | None = None
+    """First date used; None takes the history from its beginning (an expanding walk-forward)."""
+    validation_start: dt.date
+    """First date of the part on which early stopping and tuning choose."""
+    test_start: dt.date
+    """First date on which the fold's model decides; training sees no bar from it on."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Fold:
+        named = (self.train_start, self.validation_start, self.test_start)
+        dates = [date for date in named if date]
+        if sorted(set(dates)) != dates:
+            raise ValueError(
+                "a fold's dates must ascend: train_start, validation_start, test_start; found"
+                f" {', '.join(map(str, dates))}"
+            )
+        return self

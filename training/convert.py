@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,32 @@ from ..signals.model import Float32Array
 from .backend import tensorflow
 from .canonical import OPSET
 
-__all__ = ["convert", "predict", "window_of"]
+__all__ = ["Predict", "Traced", "convert", "predictor", "trace", "window_of"]
+
+Predict = Callable[[Float32Array, int], Float32Array]
+"""From windows, shape (n, window, 5), and how many to take at once, to probabilities, (n,)."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """What the export needs of a Keras model; all of it follows the model's weights."""
+
+    window: int
+    predict: Predict
+    graph: Callable[[], onnx.ModelProto]
+    """Gives the converted graph."""
+
+
+def trace(model: Any) -> Traced:
+    """Return `model` ready for the export.
+
+    Raises
+    ------
+    ModelError
+        As `window_of` does.
+    """
+    window = window_of(model)
+    return Traced(window, predictor(model), partial(convert, model, window))
 
 
 def window_of(model: Any) -> int:
@@ -95,20 +122,28 @@ def convert(model: Any, window: int) -> onnx.ModelProto:
     return graph
 
 
-def predict(model: Any, windows: Float32Array, chunk: int) -> Float32Array:
-    """Return Keras' probabilities of `windows`, shape (n, window, 5), as shape (n,)."""
-    # Calling the model, not model.predict(), which sets up a pipeline anew for every shape.
+def predictor(model: Any) -> Predict:
+    """Return the function that gives Keras' probabilities, with the weights of the time of call.
+
+    It is traced once, at its first call: `model.predict()` sets up a pipeline anew for every shape.
+    """
     tf = tensorflow()
+    signature = (tf.TensorSpec((None, window_of(model), len(COLUMNS)), tf.float32),)
 
     def scores(bars: Any) -> Any:
         return _flat(model(bars, training=False))
 
-    signature = (tf.TensorSpec((None, *windows.shape[1:]), tf.float32),)
-    call = tf.function(scores, input_signature=signature, autograph=False).get_concrete_function()
-    parts = [
-        call(tf.constant(windows[i : i + chunk])).numpy() for i in range(0, len(windows), chunk)
-    ]
-    return np.concatenate(parts)
+    @cache
+    def traced() -> Any:
+        function = tf.function(scores, input_signature=signature, autograph=False)
+        return function.get_concrete_function()
+
+    def predict(windows: Float32Array, chunk: int) -> Float32Array:
+        call, starts = traced(), range(0, len(windows), chunk)
+        parts = [call(tf.constant(windows[i : i + chunk])).numpy() for i in starts]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    return predict
 
 
 def _flat(output: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 
-from .config import TrainingConfig
+from .config import FeatureName, TrainingConfig
 from .features import BarFeatures, StandardScaling
 
-__all__ = ["build_network"]
+__all__ = ["build_linear", "build_network"]
 
 
 def build_network(config: TrainingConfig) -> Any:
@@ -26,3 +26,14 @@ def build_network(config: TrainingConfig) -> Any:
             signal = keras.layers.Dropout(config.dropout)(signal)
     probability = keras.layers.Dense(1, activation="sigmoid")(signal)
     return keras.Model(bars, probability)
+
+
+def build_linear(features: tuple[FeatureName, ...], window: int) -> Any:
+    """Return a logistic regression on the scaled features of all steps, its layer named "linear".
+
+    From (batch, window, 5) raw bars to (batch, 1) probabilities, untrained.
+    """
+    bars = keras.Input((window, 5), name="bars")
+    scaled = StandardScaling(name="scaling")(BarFeatures(features, name="features")(bars))
+    linear = keras.layers.Dense(1, activation="sigmoid", name="linear")
+    return keras.Model(bars, linear(keras.layers.Flatten()(scaled)))

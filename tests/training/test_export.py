@@ -20,6 +20,7 @@ from nextbar.signals.bars import COLUMNS, bars_digest
 from nextbar.signals.errors import BarsError, ExperimentError, ModelError
 from nextbar.signals.model import open_session, windows_of
 from nextbar.training import Facts, certify, export
+from nextbar.training import convert as converter
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.canonical import canonicalise, operator_counts
 from nextbar.training.convert import convert
@@ -284,7 +285,7 @@ def test_a_difference_beyond_the_tolerance(
                 tensor.CopyFrom(numpy_helper.from_array(weight + np.float32(shift), tensor.name))
         return graph
 
-    monkeypatch.setattr(certify, "convert", shifted)
+    monkeypatch.setattr(converter, "convert", shifted)
     message = refused(network(), path, frame)
     assert "certificate failed: Keras and ONNX differ by up to" in message
     assert ("with 0 flipped calls" in message) is not flips
@@ -308,7 +309,7 @@ def test_a_graph_that_is_not_valid(
         damage(graph := convert(model, window))
         return graph
 
-    monkeypatch.setattr(certify, "convert", damaged)
+    monkeypatch.setattr(converter, "convert", damaged)
     assert "the converted graph is not valid ONNX: " in refused(network(), path, frame)
 
 

@@ -19,7 +19,7 @@ from nextbar.signals.model import windows_of
 from nextbar.training import TrainingConfig, fit, train
 from nextbar.training.fit import Epoch, Trained
 from nextbar.training.labels import direction_labels
-from nextbar.training.splits import Split, chronological_split
+from nextbar.training.splits import EMBARGO, Split, chronological_split
 
 from ..markets import random_bars
 from .conftest import SMALL, TEST_START, VALIDATION_START
@@ -74,14 +74,37 @@ def test_no_test_period_changes_nothing(small: Trained, bars: pd.DataFrame, path
 
 def test_bars_before_do_change_the_file(small: Trained, bars: pd.DataFrame, path: Path) -> None:
     other = bars.copy()
-    last = other.index[other.index < TEST_START][-1]
+    last = other.index[other.index < TEST_START][-1 - EMBARGO]
     other.loc[last, ["open", "high", "low", "close"]] *= 1.5
     changed = again(other, path)
     assert changed.card.rows_sha256 != small.card.rows_sha256
 
 
+def test_the_bar_left_free_changes_nothing(small: Trained, bars: pd.DataFrame, path: Path) -> None:
+    other = bars.copy()
+    last = other.index[other.index < TEST_START][-1]
+    other.loc[last, ["open", "high", "low", "close"]] *= 1.5
+    again(other, path)
+    assert path.read_bytes() == small.path.read_bytes()
+
+
+def test_bars_before_the_start_change_nothing(bars: pd.DataFrame, path: Path) -> None:
+    start = bars.index[100]
+    again(bars, path, train_start=start)
+    content = path.read_bytes()
+    card = load_model(path).card
+    assert card.train_start == str(start.date())
+    other = bars.copy()
+    other.iloc[:100] *= 1.5
+    again(other, path, train_start=start)
+    assert path.read_bytes() == content
+    # The first of these rows has a whole window behind it, of bars from the start on.
+    rows = bars[(bars.index >= start) & (bars.index <= card.train_end)]
+    assert card.certificate.windows == len(rows) - SMALL.window + 1
+
+
 def test_the_card_ends_with_the_last_label(small: Trained, bars: pd.DataFrame) -> None:
-    seen = bars[bars.index < TEST_START]
+    seen = bars[bars.index < TEST_START].iloc[:-EMBARGO]
     card = small.card
     assert card.train_start == str(bars.index[0].date())
     assert card.train_end == str(seen.index[-1].date()) < TEST_START
@@ -102,7 +125,8 @@ def test_numbers_of_rows_and_base_rate(small: Trained, bars: pd.DataFrame) -> No
     assert 0.5 <= small.validation_base_rate < 1
 
 
-def test_scaling_comes_from_training_rows_only(small: Trained, bars: pd.DataFrame) -> None:
+def test_scaling_comes_from_training_rows_only(bars: pd.DataFrame, path: Path) -> None:
+    trained = again(bars, path)
     split, _ = parts(bars)
     x = {name: bars[name].to_numpy() for name in COLUMNS}
     before = np.concatenate([[np.nan], x["close"][:-1]])
@@ -111,17 +135,19 @@ def test_scaling_comes_from_training_rows_only(small: Trained, bars: pd.DataFram
     )
     assert SMALL.features == ("return", "gap", "range")
     steps = windows_of(by_bar, SMALL.window - 1)[split.train - (SMALL.window - 2)].reshape(-1, 3)
-    scaling = small.network.get_layer("scaling")
+    scaling = trained.network.get_layer("scaling")
     np.testing.assert_allclose(scaling.mean.numpy(), steps.mean(axis=0), rtol=1e-4, atol=1e-8)
     np.testing.assert_allclose(scaling.scale.numpy(), steps.std(axis=0), rtol=1e-4)
 
 
-def test_the_network_is_the_file(small: Trained, bars: pd.DataFrame) -> None:
+def test_the_network_is_the_file(bars: pd.DataFrame, path: Path) -> None:
+    trained = again(bars, path)
     values = bars.to_numpy()
     windows = windows_of(values.astype(np.float32), SMALL.window)
-    expected = np.asarray(small.network(windows))[:, 0]
-    scores = load_model(small.path).score(values)
+    expected = np.asarray(trained.network(windows))[:, 0]
+    scores = load_model(path).score(values)
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(trained.predict(windows, 100), expected, rtol=0, atol=1e-6)
     assert np.ptp(scores) > 0.01
 
 
@@ -132,6 +158,39 @@ def test_another_seed_gives_another_file(small: Trained, bars: pd.DataFrame, pat
     other = again(bars, path, SMALL.model_copy(update={"seed": 1}))
     assert other.card.graph_sha256 != small.card.graph_sha256
     assert other.card.training_hash != small.card.training_hash
+
+
+def test_what_was_trained_before_does_not_matter(
+    small: Trained, bars: pd.DataFrame, tmp_path: Path
+) -> None:
+    others = (
+        {"seed": 7},
+        {"learning_rate": 0.1, "batch_size": 17, "epochs": 2},
+        {"units": (3, 2), "dropout": 0.5},
+        {"features": ("volume",), "window": 4},
+        {"target": "close", "horizon": 9},
+    )
+    for number, change in enumerate(others):
+        again(bars, tmp_path / "other.onnx", SMALL.model_copy(update=change))
+        if number % 2:
+            continue
+        trained = again(bars, tmp_path / f"{number}.onnx")
+        assert trained.history == small.history
+        assert trained.path.read_bytes() == small.path.read_bytes(), change
+
+
+def test_a_training_that_was_cut_short_does_not_matter(
+    small: Trained, bars: pd.DataFrame, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match="diverged"):
+        again(bars, tmp_path / "a.onnx", SMALL.model_copy(update={"learning_rate": 1e38}))
+
+    def interrupt(epoch: Epoch) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        again(bars, tmp_path / "b.onnx", SMALL.model_copy(update={"seed": 3}), on_epoch=interrupt)
+    assert again(bars, tmp_path / "c.onnx").path.read_bytes() == small.path.read_bytes()
 
 
 FRESH = """
@@ -188,6 +247,7 @@ def test_weights_of_the_best_epoch(patience: int, bars: pd.DataFrame, path: Path
     assert {epoch.of for epoch in told} == {8}
     losses = [epoch.validation_loss for epoch in told]
     best = int(np.argmin(losses)) + 1
+    assert trained.validation_accuracy == told[best - 1].validation_accuracy
     assert trained.best_epoch == best < len(told), "another learning rate, to overfit"
     assert len(told) == (best + 2 if patience == 2 else 8)
     split, up = parts(bars)
@@ -214,8 +274,8 @@ def test_volume_and_horizon(bars: pd.DataFrame, path: Path) -> None:
 
 def test_default_dates(bars: pd.DataFrame, path: Path) -> None:
     trained = train(bars, SMALL.model_copy(update={"epochs": 1}), path)
-    assert trained.card.train_end == str(bars.index[-1].date())
-    assert trained.validation_rows == len(bars) // 5 - 2
+    assert trained.card.train_end == str(bars.index[-1 - EMBARGO].date())
+    assert trained.validation_rows == len(bars) // 5 - 2 - EMBARGO
 
 
 # --- bad input -------------------------------------------------------------------------------
@@ -230,6 +290,9 @@ def test_default_dates(bars: pd.DataFrame, path: Path) -> None:
         ({"test_start": ""}, "test_start: expected a date"),
         ({"test_start": "2003-01-01T00:00+01:00"}, "without a time zone"),
         ({"test_start": "1999-01-01"}, "no bars before test_start, 1999-01-01.* is of 2001-01-01"),
+        ({"train_start": "2009-01-01"}, "no bars before test_start, 2003-.* train_start, 2009-"),
+        ({"train_start": "2002-12-01"}, r"0 training rows before 2002-06-03"),
+        ({"train_start": "sometime"}, "train_start: expected a date"),
         ({"validation_start": TEST_START}, "expected validation_start before test_start"),
         ({"validation_start": "2001-01-15"}, r"\d training rows before 2001-01-15"),
         ({"validation_start": "2002-12-20"}, r"\d validation rows before 2003-01-01"),
@@ -284,10 +347,10 @@ def test_an_interrupted_training_leaves_nothing(bars: pd.DataFrame, path: Path) 
 LAZY = """
 import sys
 import nextbar.training, nextbar.training.config
-from nextbar.training import TrainingConfig, train, export, Facts
-import nextbar.training.fit, nextbar.training.certify
+from nextbar.training import TrainingConfig, train, walk_forward, export, Facts
+import nextbar.training.fit, nextbar.training.certify, nextbar.training.walkforward
 TrainingConfig()
-heavy = {"keras", "tensorflow", "tf2onnx"} & set(sys.modules)
+heavy = {"keras", "tensorflow", "tf2onnx", "sklearn", "joblib"} & set(sys.modules)
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
 
@@ -300,7 +363,7 @@ def test_public_names() -> None:
     import nextbar.training as package
 
     assert package.__all__ == sorted(package.__all__)
-    assert {"Facts", "TrainingConfig", "export", "train"} <= set(package.__all__)
+    assert {"Facts", "TrainingConfig", "export", "train", "walk_forward"} <= set(package.__all__)
     for name in package.__all__:
         assert callable(getattr(package, name))
     assert package.train is fit.train

@@ -11,7 +11,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from nextbar.signals.errors import BarsError
 from nextbar.training.labels import direction_labels
-from nextbar.training.splits import FEWEST_ROWS, Split, chronological_split
+from nextbar.training.splits import EMBARGO, FEWEST_ROWS, Split, chronological_split
 
 from ..markets import random_bars
 
@@ -32,15 +32,15 @@ def split_at(
 
 
 def test_by_hand() -> None:
-    # Decided on bar t, known at the open of bar t + 2.
+    # Decided on bar t, known at the open of bar t + 2; and bar 199 is left free.
     split, _ = split_at(200, 300)
-    assert split.train.tolist() == list(range(9, 198))
-    assert split.validation.tolist() == list(range(200, 298))
-    assert split.last_label == 299
+    assert split.train.tolist() == list(range(9, 197))
+    assert split.validation.tolist() == list(range(200, 297))
+    assert split.last_label == 298
     split, _ = split_at(200, 300, target="close")
-    assert split.train[-1] == 198
-    assert split.validation[-1] == 298
-    assert split.last_label == 299
+    assert split.train[-1] == 197
+    assert split.validation[-1] == 297
+    assert split.last_label == 298
 
 
 @pytest.mark.parametrize("target", ["open", "close"])
@@ -48,11 +48,30 @@ def test_by_hand() -> None:
 def test_purged_by_label_end(horizon: int, target: Literal["open", "close"]) -> None:
     split, labels = split_at(200, 300, horizon=horizon, target=target)
     delay = horizon + (target == "open")
-    assert split.train[-1] == 200 - delay - 1
-    assert split.validation[-1] == 300 - delay - 1
+    assert split.train[-1] == 200 - delay - 1 - EMBARGO
+    assert split.validation[-1] == 300 - delay - 1 - EMBARGO
     assert split.validation[0] == 200
-    assert labels["label_end"].iloc[split.train].max() < BARS.index[200]
-    assert labels["label_end"].iloc[split.validation].max() < BARS.index[300]
+    assert labels["label_end"].iloc[split.train].max() == BARS.index[199 - EMBARGO]
+    assert labels["label_end"].iloc[split.validation].max() == BARS.index[299 - EMBARGO]
+
+
+@pytest.mark.parametrize("hours", [0, 5])
+def test_where_the_bars_end_is_a_boundary_too(hours: int) -> None:
+    """Training is given no bar of the test, and must come to the same rows as with all bars."""
+    test_start = BARS.index[300] - pd.Timedelta(hours, "h")
+    parts = [
+        chronological_split(
+            direction_labels(BARS.iloc[:n]),
+            window=10,
+            validation_start=BARS.index[200],
+            test_start=test_start,
+        )
+        for n in (300, 301, 350, 400)
+    ]
+    for part in parts:
+        assert part.validation.tolist() == list(range(200, 297))
+        assert part.train.tolist() == list(range(9, 197))
+        assert part.last_label == 298
 
 
 @given(
@@ -78,8 +97,9 @@ def test_nothing_crosses_a_boundary(
     except BarsError:  # a long horizon can leave one class only
         reject()
     end = labels["label_end"]
-    assert (end.iloc[split.train] < validation_start).all()
-    assert (end.iloc[split.validation] < test_start).all()
+    for rows, boundary in ((split.train, validation_start), (split.validation, test_start)):
+        between_them = (BARS.index > end.iloc[rows].max()) & (BARS.index < boundary)
+        assert between_them.sum() >= EMBARGO >= 1
     assert (labels.index[split.validation] >= validation_start).all()
     rows = np.concatenate([split.train, split.validation])
     assert (np.diff(rows) > 0).all()
@@ -87,12 +107,12 @@ def test_nothing_crosses_a_boundary(
     assert labels["up"].iloc[rows].isin([0.0, 1.0]).all()
     assert BARS.index[split.last_label] == end.iloc[rows].max()
     # And nothing was left out without need.
-    may = (end < validation_start).to_numpy() & (np.arange(len(BARS)) >= window - 1)
-    assert len(split.train) == (may & (labels.index < validation_start)).sum()
+    last = BARS.index[BARS.index < validation_start][-1 - EMBARGO]
+    assert len(split.train) == ((end <= last).to_numpy() & (np.arange(400) >= window - 1)).sum()
 
 
 def test_too_few_rows() -> None:
-    fewest, delay, window = FEWEST_ROWS, 2, 10
+    fewest, delay, window = FEWEST_ROWS, 2 + EMBARGO, 10
     start = window - 1 + fewest + delay
     split, _ = split_at(start, start + fewest + delay)
     assert len(split.train) == len(split.validation) == fewest
