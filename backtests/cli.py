@@ -10,14 +10,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import commands, console
+from . import audit_command, commands, compare_command, console
 from .failures import exit_after
 
 __all__ = ["app", "main"]
 
 COMMANDS = {
-    commands.demo: "nextbar demo",
-    commands.compare: "nextbar compare AAPL MSFT --source yahoo --start 2005-01-01",
+    compare_command.demo: "nextbar demo",
+    compare_command.compare: "nextbar compare AAPL MSFT --source yahoo --start 2005-01-01",
+    audit_command.audit: audit_command.EXAMPLE,
     commands.train: "nextbar train AAPL --test-start 2010-01-01 --out aapl.onnx",
     commands.bars: "nextbar bars AAPL --source yahoo --out aapl.csv",
     commands.signal: "nextbar signal AAPL --model aapl.onnx --source yahoo --json",

@@ -5,104 +5,11 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from . import console
 from . import options as o
 
-__all__ = ["bars", "compare", "demo", "inspect", "signal", "train"]
-
-DEMO_DATES = {"validation_start": "2008-01-01", "test_start": "2010-01-01"}
-
-
-def demo(runs: o.Runs = Path("runs"), as_json: o.AsJson = False) -> None:
-    """Do the whole job on the embedded bars: train, export, backtest, compare."""
-    from ..signals.sources import SAMPLE_SYMBOLS, load_bars
-    from .experiment import make_experiment
-
-    bars = {symbol: load_bars(symbol) for symbol in SAMPLE_SYMBOLS}
-    experiment = make_experiment(name="demo", symbols=tuple(bars), **DEMO_DATES)
-    _compare(experiment, bars, runs, None, as_json)
-
-
-def compare(
-    symbols: o.Symbols = None,
-    source: o.Source = "sample",
-    csv: o.Csv = None,
-    model: o.ReadyModel = None,
-    start: o.Start = None,
-    end: o.End = None,
-    interval: o.Interval = None,
-    adjust: o.Adjust = None,
-    refresh: o.Refresh = False,
-    validation_start: o.ValidationStart = None,
-    test_start: o.TestStart = None,
-    cost_bps: o.CostBps = 5.0,
-    cash: o.Cash = 100_000.0,
-    target: o.Target = 0.95,
-    shorts: o.Shorts = False,
-    fractional: o.Fractional = False,
-    band: o.Band = None,
-    hold: o.Hold = False,
-    dead_band: o.DeadBand = 0.0,
-    ema_fast: o.EmaFast = 20,
-    ema_slow: o.EmaSlow = 50,
-    momentum_period: o.MomentumPeriod = 252,
-    seed: o.Seed = 0,
-    epochs: o.Epochs = None,
-    window: o.Window = None,
-    horizon: o.Horizon = None,
-    units: o.Units = None,
-    features: o.Features = None,
-    name: o.Name = "compare",
-    runs: o.Runs = Path("runs"),
-    as_json: o.AsJson = False,
-) -> None:
-    """Compare an LSTM with an EMA cross, momentum and buy & hold on the same bars."""
-    from ..signals.sources.request import parse_date
-    from .experiment import Experiment
-    from .inputs import dates_for, from_options, load_all, training_config
-
-    config = training_config(seed, epochs, window, horizon, units, features)
-    bars = load_all(symbols, csv, source, start, end, interval, adjust, refresh)
-    fields: dict[str, Any] = {
-        "name": name,
-        "symbols": tuple(bars),
-        "source": "csv" if csv else source,
-        "interval": next(iter(bars.values())).attrs["interval"],
-        "start": parse_date(start, "--start"),
-        "end": parse_date(end, "--end"),
-        "adjust": adjust,
-        "training": config,
-        "cash": cash,
-        "cost_bps": cost_bps,
-        "target": target,
-        "shorts": shorts,
-        "step": None if fractional else 1.0,
-        "band": band,
-        "on_zero": "hold" if hold else "flat",
-        "dead_band": dead_band,
-        "ema_fast": ema_fast,
-        "ema_slow": ema_slow,
-        "momentum_period": momentum_period,
-        **dates_for(
-            bars, model, config, validation_start, test_start, max(ema_slow - 1, momentum_period)
-        ),
-    }
-    experiment = from_options(Experiment, fields)
-    _compare(experiment, bars, runs, model, as_json)
-
-
-def _compare(experiment: Any, bars: Any, runs: Path, model: Path | None, as_json: bool) -> None:
-    from .comparison import compare
-
-    with console.Steps() as steps:
-        done = compare(experiment, bars, runs=runs, model=model, on_step=steps)
-    if as_json:
-        where = {"folder": str(done.folder), "resumed": done.resumed}
-        console.say(json.dumps(where | done.summary, indent=2))
-    else:
-        console.show_comparison(done)
+__all__ = ["bars", "inspect", "signal", "train"]
 
 
 def train(
@@ -123,16 +30,19 @@ def train(
     horizon: o.Horizon = None,
     units: o.Units = None,
     features: o.Features = None,
+    runs: o.Runs = Path("runs"),
     as_json: o.AsJson = False,
 ) -> None:
     """Train a model on one symbol and write it as an ONNX file.
 
-    Without --test-start all bars are used; the last fifth of them is the validation part.
+    Without --test-start all bars are used; the last fifth of them is the validation part. The
+    training is noted in the trial ledger of the folder of --runs.
     """
     from ..signals.sources.request import parse_date
     from .facts import training_facts
     from .inputs import load_all, only_one, training_config
     from .outputs import check_writable, tidy
+    from .trials import note_training
 
     config = training_config(seed, epochs, window, horizon, units, features)
     dates = {
@@ -147,8 +57,10 @@ def train(
 
     with console.TrainingProgress() as progress, tidy(out.parent):
         on_epoch = partial(progress.epoch, symbol)
-        facts = training_facts(train(frame, config, out, on_epoch=on_epoch, **dates))
+        trained = train(frame, config, out, on_epoch=on_epoch, **dates)
         progress.trained(symbol)
+    note_training(config, symbol, trained.card.training_hash, runs)
+    facts = training_facts(trained)
     if as_json:
         console.say(json.dumps(facts))
     else:

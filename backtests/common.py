@@ -1,29 +1,47 @@
-"""What the comparison and its report share: names, the caution, the equal-weight mix."""
+"""What the comparison and its report share: the names, and the equal-weight mix."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
+
+from ..signals.arrays import FloatArray
 
 if TYPE_CHECKING:
     from .result import Result
 
-__all__ = ["CAUTION", "STRATEGIES", "pooled_returns", "why_not_pooled"]
+__all__ = ["BASELINES", "LABELS", "PLACEBOS", "STRATEGIES", "pooled", "why_not_pooled"]
 
 STRATEGIES = {
     "lstm": "LSTM",
     "ema": "EMA cross",
     "momentum": "Momentum",
+    "mean": "Mean so far",
+    "reversal": "Reversal",
+    "majority": "Majority class",
+    "logistic": "Logistic regression",
     "buy_and_hold": "Buy & hold",
+    "volatility": "Vol.-targeted hold",
+    "random": "Random calls",
 }
-"""Name in files and name in tables."""
+"""Name in files and name in tables: the LSTM, and what it has to beat."""
+
+PLACEBOS = {
+    "foresight": "Perfect foresight",
+    "inverted": "LSTM inverted",
+    "shuffled": "LSTM, shuffled labels",
+}
+"""What is known to be impossible, wrong or empty: they show what the table's numbers mean."""
+
+LABELS = STRATEGIES | PLACEBOS
+
+BASELINES = tuple(name for name in STRATEGIES if name != "lstm")
 
 SHARED = 0.95
 """Share of all dates that every symbol must have for a mean: enough for other holidays."""
-
-CAUTION = "One split and one seed: this table shows what happened, and cannot tell skill from luck."
 
 
 def why_not_pooled(results: Mapping[str, Mapping[str, Result]]) -> str | None:
@@ -33,7 +51,7 @@ def why_not_pooled(results: Mapping[str, Mapping[str, Result]]) -> str | None:
     if min(len(index) for index in runs) < SHARED * len(every):
         return "the symbols' calendars differ too much for a mean over their bars"
     lost = [
-        f"{symbol}, {STRATEGIES[name]}"
+        f"{symbol}, {LABELS[name]}"
         for symbol, strategies in results.items()
         for name, result in strategies.items()
         if (result.equity <= 0).any()
@@ -41,10 +59,25 @@ def why_not_pooled(results: Mapping[str, Mapping[str, Result]]) -> str | None:
     return f"lost all of its money: {'; '.join(lost)}" if lost else None
 
 
-def pooled_returns(results: Mapping[str, Mapping[str, Result]], strategy: str) -> pd.Series[float]:
-    """Return the mean over the symbols of a strategy's returns, rebalanced to equal every bar.
+def pooled(
+    columns: Mapping[str, FloatArray], dates: Mapping[str, pd.DatetimeIndex]
+) -> pd.DataFrame:
+    """Return the mean over the symbols of k returns a date, rebalanced to equal at every bar.
 
-    On a date that a symbol does not have, its return counts as 0.
+    Parameters
+    ----------
+    columns : mapping of symbol to ndarray of shape (k, n)
+        The n may differ.
+    dates : mapping of symbol to DatetimeIndex of length n
+
+    Returns
+    -------
+    DataFrame of shape (dates of any symbol, k)
+        On a date that a symbol does not have, its return counts as 0.
     """
-    columns = {symbol: runs[strategy].returns for symbol, runs in results.items()}
-    return pd.DataFrame(columns).fillna(0.0).mean(axis=1)
+    frames = [pd.DataFrame(values.T, dates[symbol]) for symbol, values in columns.items()]
+    every = frames[0].index
+    for frame in frames[1:]:
+        every = every.union(frame.index)
+    total = np.sum([frame.reindex(every, fill_value=0.0).to_numpy() for frame in frames], axis=0)
+    return pd.DataFrame(total / len(frames), every)

@@ -1,11 +1,13 @@
-"""The comparison: same bars, same first bar, same costs and sizing, four strategies."""
+"""The comparison: same bars, same first bar, same costs and sizing for every strategy."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,37 +15,39 @@ import pandas as pd
 
 from ..signals.bars import check_bars
 from ..signals.errors import BarsError, ExperimentError
-from ..signals.indicators import EMADirection, LSTMDirection, MomentumDirection
 from ..signals.store import canonical_json, write_atomic
-from ..strategies import BuyAndHold, FollowDirection
-from .engine import Account, run
-from .experiment import Experiment, run_hash
-from .models import ModelRecord, record_of_file, train_model
-from .outputs import tidy
+from .experiment import FEWEST_BARS, Experiment, run_hash
+from .outputs import only_writer, tidy
 from .report import available, render
 from .result import Result
-from .summarise import summarise
 
 if TYPE_CHECKING:
-    from ..training.fit import Epoch
+    from .models import Models
+    from .table import Part
 
 __all__ = ["Comparison", "Step", "compare"]
 
 FILES = ("results.json", "returns.csv")
 
 REPORT = "report.html"
-"""Written when the extra ``[compare]`` is installed."""
+
+NEEDED = ("arch", "filelock", "joblib", "numba", "purgedcv", "sklearn", "statsmodels")
+"""What the evidence is computed with: the extra ``[compare]``."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One piece of a comparison that has been done, for showing progress."""
 
-    symbol: str
+    stage: str
+    """``models``, ``strategies`` or ``evidence``."""
+    done: int
+    of: int
     what: str
-    """``epoch``, ``model``, or the name of a strategy."""
-    epoch: Epoch | None = None
-    """Given when `what` is ``epoch``."""
+    """The newest piece, such as ``AAPL, fold 3, lstm``."""
+
+
+OnStep = Callable[[Step], None]
 
 
 @dataclass(frozen=True)
@@ -63,22 +67,26 @@ def compare(
     *,
     runs: str | Path = "runs",
     model: str | Path | None = None,
-    on_step: Callable[[Step], None] | None = None,
+    workers: int | None = None,
+    on_step: OnStep | None = None,
 ) -> Comparison:
-    """Train or take a model, run every strategy on the test bars, and write the run's folder.
+    """Walk forward, run every strategy on the test bars, judge, and write the run's folder.
 
     Parameters
     ----------
     experiment : Experiment
-        What is compared. Decisions are made from `test_start` on, at the close of a bar, and
-        filled at the next open. Models see no bar from `test_start` on.
+        What is compared. Decisions are made from the first fold's `test_start` on, at the close
+        of a bar, and filled at the next open. What is fitted for a fold sees no bar of its test.
     bars : mapping of symbol to DataFrame
         One history for each of ``experiment.symbols``.
     runs : str or Path
-        Folder that holds the run's folder ``<name>-<hash>``. What is found finished there is
-        taken over, so that an interrupted run goes on where it stopped.
+        Folder that holds the run's folder ``<name>-<hash>`` and the trial ledger. What is found
+        finished there is taken over, so that an interrupted run goes on where it stopped.
     model : str or Path, optional
-        A model file for all symbols, instead of training; its digest must be the experiment's.
+        A model file or chain for all symbols, instead of training; its digest must be the
+        experiment's.
+    workers : int, optional
+        Processes that train models, by default one for each core. The results do not depend on it.
     on_step : callable
         Called with a `Step` after each piece of work.
 
@@ -86,52 +94,74 @@ def compare(
     ------
     NextbarError
         Bars that do not fit the experiment, a model trained on test bars, a folder that cannot
-        be written.
+        be written or that another run writes, a ledger that was edited.
     """
-    on_step = on_step or _ignore
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise ExperimentError(
+            f"a comparison needs {', '.join(missing)}: pip install 'nextbar[compare]'."
+        )
     bars = _checked(experiment, bars)
     name = run_hash(experiment, bars)
     folder = Path(runs) / f"{experiment.name}-{name[:12]}"
     found = _finished(folder, name)
     if found is not None:
         return Comparison(folder, found, resumed=True)
-    with tidy(folder):
+    on_step = on_step or _ignore
+    with tidy(folder), only_writer(folder):
         write_atomic(folder / "experiment.json", canonical_json(experiment.model_dump(mode="json")))
-        records = {
-            symbol: _model_for(experiment, frame, folder, model, on_step)
-            for symbol, frame in bars.items()
-        }
-        results = {
-            symbol: _run_strategies(experiment, frame, records[symbol].path, on_step)
-            for symbol, frame in bars.items()
-        }
-        content = _write(folder, summarise(experiment, name, bars, records, results), results)
+        models = partial(_models, experiment, bars, folder, model, workers, on_step)
+        content = _run(experiment, bars, folder, name, models, on_step)
     return Comparison(folder, content, resumed=False)
 
 
-def _model_for(
+def _run(
     experiment: Experiment,
-    frame: pd.DataFrame,
+    bars: Mapping[str, pd.DataFrame],
+    folder: Path,
+    name: str,
+    models_of: Callable[[], Mapping[str, Models]],
+    on_step: OnStep,
+) -> dict[str, Any]:
+    from .summarise import summarise  # brings numba, which a finished run does not need
+    from .table import run_symbol
+
+    models = models_of()
+    parts: dict[str, Part] = {}
+    for symbol, frame in bars.items():
+
+        def on_result(done: int, of: int, what: str) -> None:
+            before = len(parts) * of
+            on_step(Step("strategies", before + done, len(bars) * of, what))
+
+        parts[symbol] = run_symbol(experiment, frame, models[symbol], folder, on_result)
+    on_step(Step("evidence", 0, 1, "resampling"))
+    content = summarise(experiment, name, parts, folder.parent)
+    on_step(Step("evidence", 1, 1, "verdict"))
+    return _write(folder, content, {symbol: part.results for symbol, part in parts.items()})
+
+
+def _models(
+    experiment: Experiment,
+    bars: Mapping[str, pd.DataFrame],
     folder: Path,
     model: str | Path | None,
-    on_step: Callable[[Step], None],
-) -> ModelRecord:
-    symbol = str(frame.attrs["symbol"])
-    if model is None:
-        on_epoch = partial(_on_epoch, symbol, on_step)
-        record = train_model(experiment, frame, folder / "models", on_epoch)
-    else:
-        record = record_of_file(experiment, model)
-    on_step(Step(symbol, "model"))
-    return record
+    workers: int | None,
+    on_step: OnStep,
+) -> Mapping[str, Models]:
+    from .models import given_model, train_models
+
+    if model is not None:
+        return dict.fromkeys(bars, given_model(experiment, model))
+
+    def on_model(done: int, of: int, what: str) -> None:
+        on_step(Step("models", done, of, what))
+
+    processes = workers or os.cpu_count() or 1
+    return train_models(experiment, bars, folder / "models", processes, on_model)
 
 
 def _ignore(_: Step) -> None:
     pass
-
-
-def _on_epoch(symbol: str, on_step: Callable[[Step], None], epoch: Epoch) -> None:
-    on_step(Step(symbol, "epoch", epoch))
 
 
 def _checked(experiment: Experiment, bars: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -152,41 +182,21 @@ def _fitting(experiment: Experiment, frame: pd.DataFrame, symbol: str) -> pd.Dat
             f"{symbol}: expected bars of {experiment.interval}, found {frame.attrs['interval']}."
             " Set the interval, or load other bars."
         )
-    test = int((frame.index >= pd.Timestamp(experiment.test_start)).sum())
+    before = int((frame.index < pd.Timestamp(experiment.test_start)).sum())
+    needed = max(experiment.training.window, experiment.look_back + 1) + FEWEST_BARS
+    if before < needed:
+        raise BarsError(
+            f"{symbol}: {before} bars before the first test, which starts on"
+            f" {experiment.test_start}; at least {needed} are needed to warm the rules up and"
+            " choose them. Load earlier bars, start the test later, or shorten the grids."
+        )
+    test = len(frame) - before
     if test < 2:
         raise BarsError(
             f"{symbol}: {test} bars from test_start {experiment.test_start} on, at least 2 are"
             f" needed; the last bar is {frame.index[-1].date()}. Choose an earlier test_start."
         )
     return frame
-
-
-def _run_strategies(
-    experiment: Experiment,
-    frame: pd.DataFrame,
-    model: Path,
-    on_step: Callable[[Step], None],
-) -> dict[str, Result]:
-    signals = {
-        "lstm": partial(LSTMDirection, model=model, dead_band=experiment.dead_band),
-        "ema": partial(EMADirection, fast=experiment.ema_fast, slow=experiment.ema_slow),
-        "momentum": partial(MomentumDirection, period=experiment.momentum_period),
-        "buy_and_hold": None,
-    }
-    sizing = experiment.model_dump(include={"shorts", "target", "step", "band", "on_zero"})
-    account = Account(experiment.cash, experiment.cost_bps)
-    results: dict[str, Result] = {}
-    for name, signal in signals.items():
-        results[name] = run(
-            frame,
-            BuyAndHold if signal is None else FollowDirection,
-            sizing if signal is None else {**sizing, "signal": signal},
-            account,
-            name=name,
-            first=experiment.test_start,
-        )
-        on_step(Step(str(frame.attrs["symbol"]), name))
-    return results
 
 
 def _finished(folder: Path, name: str) -> dict[str, Any] | None:

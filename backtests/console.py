@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
     from ..training.fit import Epoch
-    from .comparison import Comparison, Step
+    from .comparison import Step
 
 __all__ = [
     "Steps",
@@ -23,22 +29,9 @@ __all__ = [
     "facts_table",
     "say",
     "show",
-    "show_comparison",
     "show_warning",
     "warn",
 ]
-
-COLUMNS = (
-    ("total_return", "Return", "percent"),
-    ("cagr", "CAGR", "percent"),
-    ("volatility", "Volat.", "percent"),
-    ("sharpe", "Sharpe", "number"),
-    ("max_drawdown", "Max DD", "percent"),
-    ("exposure", "In mkt", "percent"),
-    ("trades", "Trades", "count"),
-    ("costs_paid", "Costs", "money"),
-    ("rejected_orders", "Refused", "count"),
-)
 
 
 def show(renderable: Any) -> None:
@@ -59,55 +52,6 @@ def warn(text: str) -> None:
 def show_warning(message: Warning | str, *_: Any) -> None:
     """Show a warning of the libraries in one line, without the code that gave it."""
     warn(f"warning: {' '.join(str(message).split())}")
-
-
-def show_comparison(done: Comparison) -> None:
-    """Print the tables of a comparison, what to think of them, and where its files are."""
-    from .common import STRATEGIES
-
-    for table in _comparison_tables(done.summary, STRATEGIES):
-        show(table)
-    experiment = done.summary["experiment"]
-    show(
-        f"EMA cross of {experiment['ema_fast']} and {experiment['ema_slow']} bars, momentum over"
-        f" {experiment['momentum_period']}; decided at the close, filled at the next open."
-    )
-    for caution in done.summary["cautions"]:
-        show(f"Caution: {caution}")
-    show(done.summary["caution"])
-    report = done.folder / "report.html"
-    if not report.is_file():
-        say("No report.html: pip install 'nextbar[compare]', then run this again.")
-    where = report if report.is_file() else done.folder
-    say(f"{'Found finished' if done.resumed else 'Written'}: {where}")
-
-
-def _comparison_tables(summary: Mapping[str, Any], labels: Mapping[str, str]) -> list[Table]:
-    """Return one table for each symbol of a comparison and, for several, one for all."""
-    tables: list[Table] = []
-    for symbol in summary["experiment"]["symbols"]:
-        part = summary["symbols"][symbol]
-        bars = part["bars"]
-        title = (
-            f"{symbol}, {bars['test_first'][:10]} to {bars['test_last'][:10]}"
-            f" ({bars['test_bars']} bars), net of {summary['experiment']['cost_bps']:g} bps a side"
-        )
-        tables.append(_strategy_table(title, part["strategies"], labels))
-        tables[-1].caption = _calls_line(part["calls"])
-    if "equal_weight" in summary:
-        title = f"All {len(summary['symbols'])} symbols in equal weight"
-        tables.append(_strategy_table(title, summary["equal_weight"], labels))
-        tables[-1].caption = "Rebalanced every bar."
-    return tables
-
-
-def _calls_line(calls: Mapping[str, Any]) -> str:
-    if not calls["rows"]:
-        return "The LSTM made no calls."
-    return (
-        f"LSTM calls: {calls['accuracy']:.1%} of {calls['rows']} came true; always calling the"
-        f" commoner way would have scored {calls['base_rate']:.1%}."
-    )
 
 
 def facts_table(title: str, facts: Mapping[str, Any]) -> Table:
@@ -149,28 +93,6 @@ def _rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     for row in rows:
         table.add_row(*(f"{v:.4f}" if isinstance(v, float) else _plain(v) for v in row.values()))
     return table
-
-
-def _strategy_table(
-    title: str, strategies: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]
-) -> Table:
-    # Narrow enough for a terminal of 80 columns.
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-    table.caption_justify = "left"
-    table.add_column("Strategy", no_wrap=True)
-    columns = [column for column in COLUMNS if column[0] in strategies["lstm"]]
-    for _, header, _ in columns:
-        table.add_column(header, justify="right", no_wrap=True)
-    for name, label in labels.items():
-        table.add_row(label, *(_text(strategies[name][key], kind) for key, _, kind in columns))
-    return table
-
-
-def _text(value: float | None, kind: str) -> str:
-    if value is None:
-        return "n/a"
-    formats = {"percent": "{:.1%}", "number": "{:.2f}", "count": "{:d}", "money": "{:,.0f}"}
-    return formats[kind].format(value)
 
 
 class TrainingProgress:
@@ -218,12 +140,40 @@ class TrainingProgress:
             self._progress.update(self._tasks[symbol], total=self._last[symbol])
 
 
-class Steps(TrainingProgress):
-    """The progress of a comparison: call it with each of its steps."""
+class Steps:
+    """The progress of a comparison, a bar for each stage: call it with each of its steps."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description:10}"),
+            BarColumn(),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[what]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Start drawing."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop drawing, whatever happened."""
+        self._progress.stop()
 
     def __call__(self, step: Step) -> None:
-        """Show one step; backtests take no time worth showing."""
-        if step.epoch is not None:
-            self.epoch(step.symbol, step.epoch)
-        elif step.what == "model":
-            self.trained(step.symbol)
+        """Show one step."""
+        if step.stage not in self._tasks:
+            self._tasks[step.stage] = self._progress.add_task(step.stage, total=step.of, what="")
+        self._progress.update(self._tasks[step.stage], completed=step.done, what=step.what)

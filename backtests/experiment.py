@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..signals.bars import bars_digest
 from ..signals.errors import ExperimentError, did_you_mean
 from ..signals.store import canonical_json, digest
-from ..training.config import TrainingConfig
+from ..training.config import Fold, TrainingConfig
 
-__all__ = ["SCHEMA", "Experiment", "default_dates", "make_experiment", "one_line", "run_hash"]
+__all__ = [
+    "FEWEST_BARS",
+    "SCHEMA",
+    "Experiment",
+    "Settings",
+    "make_experiment",
+    "one_line",
+    "run_hash",
+    "shared_dates",
+]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the files in a run's folder; part of the run's hash."""
+
+FEWEST_BARS = 30
+"""Bars before the first test on which rules are chosen, at least, once all are warmed up."""
 
 EXPECTED = {
     "greater_than": "a number above {gt:g}",
@@ -37,26 +49,20 @@ EXPECTED = {
 """What is allowed, in plain words, by pydantic's name for the problem."""
 
 
-class Experiment(BaseModel):
-    """A comparison, all but the bars. Every strategy gets the same dates, costs and sizing."""
+class Settings(BaseModel):
+    """What does not depend on the bars: the same for a plan and for the experiment made of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = "compare"
     """Start of the run folder's name."""
-    symbols: tuple[str, ...]
     source: str = "sample"
-    interval: str = "1d"
     start: dt.date | None = None
     end: dt.date | None = None
     adjust: bool | None = None
     """Whether prices are adjusted for splits and dividends; None is the source's own way."""
-    validation_start: dt.date | None = None
-    """First date of the validation part; None with a given model, which has its own."""
-    test_start: dt.date
-    """First date on which strategies decide; the first order fills at the next open."""
-    model_sha256: str | None = None
-    """Digest of a given model file; None trains one model for each symbol."""
+    seeds: int = Field(5, ge=1, le=100)
+    """Models of each fold that differ by their random numbers only; their mean makes the calls."""
     training: TrainingConfig = TrainingConfig()
     cash: float = Field(100_000.0, gt=0)
     cost_bps: float = Field(5.0, ge=0, lt=10_000)
@@ -73,10 +79,19 @@ class Experiment(BaseModel):
     on_zero: Literal["flat", "hold"] = "flat"
     dead_band: float = Field(0.0, ge=0, lt=0.5)
     """No call while the probability is no further than this from 0.5."""
-    ema_fast: int = Field(20, ge=1)
-    ema_slow: int = Field(50, ge=2)
-    momentum_period: int = Field(252, ge=1)
-    """Look-back of the momentum rule in bars; 252 are a year of daily bars."""
+    ema_grid: tuple[tuple[int, int], ...] = ((5, 20), (10, 50), (20, 50), (20, 100), (50, 200))
+    """Fast and slow averages among which each fold chooses on the bars before its test."""
+    momentum_grid: tuple[int, ...] = (21, 63, 126, 252)
+    """Look-backs in bars among which each fold chooses; 252 are a year of daily bars."""
+    volatility_target: float = Field(0.15, gt=0)
+    """Annual volatility above which the volatility-targeted buy & hold takes a smaller position."""
+    random_shifts: int = Field(200, ge=200, le=10_000)
+    """Random callers with the LSTM's own exposure and turnover: its calls, moved round in time."""
+
+    @property
+    def look_back(self) -> int:
+        """Bars that the rules need before their first decision."""
+        return max(60, *(slow - 1 for _, slow in self.ema_grid), *self.momentum_grid)
 
     @field_validator("name")
     @classmethod
@@ -84,6 +99,36 @@ class Experiment(BaseModel):
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
             raise ValueError(f"expected letters, digits, dot, dash and underscore, found {name!r}")
         return name
+
+    @field_validator("ema_grid")
+    @classmethod
+    def _averages(cls, grid: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        if not grid or not all(1 <= fast < slow for fast, slow in grid):
+            raise ValueError(f"expected at least one pair 1 <= fast < slow, found {list(grid)}")
+        return grid
+
+    @field_validator("momentum_grid")
+    @classmethod
+    def _look_backs(cls, grid: tuple[int, ...]) -> tuple[int, ...]:
+        if not grid or min(grid) < 1:
+            raise ValueError(f"expected look-backs of 1 bar or more, found {list(grid)}")
+        return grid
+
+
+class Experiment(Settings):
+    """A comparison, all but the bars. Every strategy gets the same dates, costs and sizing."""
+
+    symbols: tuple[str, ...]
+    interval: str = "1d"
+    folds: tuple[Fold, ...]
+    """The walk-forward: models and rules are fitted anew for each, on earlier bars only."""
+    model_sha256: str | None = None
+    """Digest of a given model file or chain; None trains models for each symbol."""
+
+    @property
+    def test_start(self) -> dt.date:
+        """First date on which strategies decide; the first order fills at the next open."""
+        return self.folds[0].test_start
 
     @field_validator("symbols")
     @classmethod
@@ -98,18 +143,16 @@ class Experiment(BaseModel):
                 )
         return symbols
 
-    @model_validator(mode="after")
-    def _in_order(self) -> Experiment:
-        if self.ema_fast >= self.ema_slow:
-            raise ValueError(f"ema_fast={self.ema_fast} must be below ema_slow={self.ema_slow}")
-        if self.model_sha256 is None and self.validation_start is None:
-            raise ValueError("validation_start is needed to train a model")
-        if self.validation_start and self.validation_start >= self.test_start:
+    @field_validator("folds")
+    @classmethod
+    def _ascending(cls, folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
+        starts = [fold.test_start for fold in folds]
+        if not starts or sorted(set(starts)) != starts:
             raise ValueError(
-                f"validation_start {self.validation_start} must be before test_start"
-                f" {self.test_start}"
+                "expected at least one fold, each with a later test_start than the one before,"
+                f" found {', '.join(map(str, starts)) or 'none'}"
             )
-        return self
+        return folds
 
 
 def make_experiment(**fields: Any) -> Experiment:
@@ -120,15 +163,22 @@ def make_experiment(**fields: Any) -> Experiment:
         raise ExperimentError(one_line(error)) from error
 
 
-def one_line(error: ValidationError, name: Callable[[str], str] = str) -> str:
-    """Return what is wrong with a config: field (spelled by `name`), what is allowed, value."""
+def one_line(
+    error: ValidationError, name: Callable[[str], str] = str, known: Iterable[str] = ()
+) -> str:
+    """Return what is wrong with a config: field (spelled by `name`), what is allowed, value.
+
+    `known` are the fields that there are, for the nearest match of one that is not.
+    """
     parts: list[str] = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
         reason = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "literal_error":
-            known = re.findall(r"'([^']*)'", problem["msg"])
-            hint = did_you_mean(str(problem["input"]), known).rstrip(".")
+        if problem["type"] == "extra_forbidden":
+            reason = f"unknown.{did_you_mean(str(problem['loc'][-1]), known).rstrip('.')}"
+        elif problem["type"] == "literal_error":
+            words = re.findall(r"'([^']*)'", problem["msg"])
+            hint = did_you_mean(str(problem["input"]), words).rstrip(".")
             reason = f"unknown {problem['input']!r}.{hint}"
         elif problem["type"] != "value_error":
             expected = EXPECTED.get(problem["type"])
@@ -139,24 +189,23 @@ def one_line(error: ValidationError, name: Callable[[str], str] = str) -> str:
     return text if text.endswith("?") else f"{text}."
 
 
-def default_dates(bars: Mapping[str, pd.DataFrame]) -> tuple[dt.date, dt.date]:
-    """Return validation and test start: 60 % and 80 % into the dates that all symbols share.
+def shared_dates(bars: Mapping[str, pd.DataFrame]) -> pd.DatetimeIndex:
+    """Return the dates that all symbols have: what folds are laid out on.
 
     Raises
     ------
     ExperimentError
-        When the symbols share fewer than 10 dates.
+        When there are none.
     """
     shared = None
     for frame in bars.values():
         index = pd.DatetimeIndex(frame.index)
         shared = index if shared is None else shared.intersection(index)
-    if shared is None or len(shared) < 10:
+    if shared is None or shared.empty:
         raise ExperimentError(
-            f"{', '.join(bars)} share {0 if shared is None else len(shared)} dates: too few to"
-            " split. Compare symbols with a common history."
+            f"{', '.join(bars)} share no date. Compare symbols with a common history."
         )
-    return shared[int(len(shared) * 0.6)].date(), shared[int(len(shared) * 0.8)].date()
+    return shared
 
 
 def run_hash(experiment: Experiment, bars: Mapping[str, pd.DataFrame]) -> str:

@@ -13,11 +13,12 @@ import pandas as pd
 
 from ..signals.bars import bars_digest
 from ..signals.errors import ExperimentError, SourceError
-from ..signals.latest import LatestCall, latest_call
-from ..signals.model import load_model
+from ..signals.latest import LatestCall, latest_call, open_model, uses_of
+from ..signals.model import Model
 from ..signals.sessions import Session
 
 if TYPE_CHECKING:
+    from ..signals.chain import Chain
     from ..training.fit import Trained
 
 __all__ = ["bars_facts", "date_text", "newest_calls", "session_of", "training_facts"]
@@ -70,7 +71,8 @@ def newest_calls(
         raise ExperimentError("name the model file: --model FILE. `nextbar train` makes one.")
     if not 0 <= dead_band < 0.5:
         raise ExperimentError(f"--dead-band: expected 0 or more and below 0.5, found {dead_band}.")
-    loaded = load_model(model)
+    loaded = open_model(model)
+    known = {name.upper() for name in uses_of(loaded).symbols}
     calls: list[dict[str, Any]] = []
     warnings: list[str] = []
     for symbol, frame in bars.items():
@@ -79,13 +81,14 @@ def newest_calls(
         if dropped:
             labels = ", ".join(map(date_text, dropped))
             warnings.append(f"{symbol}: dropped {labels}, whose session is not over.")
-        if symbol.upper() not in {name.upper() for name in loaded.card.symbols}:
-            warnings.append(f"{symbol}: the model was trained on {', '.join(loaded.card.symbols)}.")
+        if symbol.upper() not in known:
+            trained_on = ", ".join(uses_of(loaded).symbols)
+            warnings.append(f"{symbol}: the model was trained on {trained_on}.")
         call = latest_call(loaded, finished, dead_band)
         stale = session.is_stale(call.last_bar, str(frame.attrs["interval"]), now)
         if stale:
             warnings.append(f"{symbol}: the last bar, {date_text(call.last_bar)}, is stale.")
-        reason = _why_none(call)
+        reason = _why_none(call, loaded)
         if reason:
             warnings.append(f"{symbol}: no call: {reason}.")
         row = asdict(call) | {"symbol": symbol, "last_bar": date_text(call.last_bar)}
@@ -97,12 +100,14 @@ def newest_calls(
     return calls, warnings
 
 
-def _why_none(call: LatestCall) -> str | None:
+def _why_none(call: LatestCall, model: Model | Chain) -> str | None:
     """Return why there is no call; None when there is one."""
     if call.direction:
         return None
     if not call.bars_since_train_end:
-        return "the last bar is in the model's training data"
+        single = isinstance(model, Model)
+        where = "in the model's training data" if single else "before the chain's first period"
+        return f"the last bar is {where}"
     if not math.isfinite(call.probability):
         return "the window holds a price that the model cannot see"
     return "the probability is inside the dead band"

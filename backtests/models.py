@@ -1,152 +1,167 @@
-"""The models of a run: trained and stored once, or given."""
+"""The models of a run: trained fold by fold and chained, or given."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from ..signals.bars import COLUMNS, bars_digest
-from ..signals.card import Card
+from ..signals.chain import Chain, write_chain
 from ..signals.errors import ExperimentError, InSampleError, ModelError
-from ..signals.model import load_model, windows_of
-from ..signals.store import canonical_json, write_atomic
+from ..signals.latest import open_model, uses_of
+from ..signals.manifest import Period
+from ..signals.model import Model
 from .experiment import Experiment
+from .tuning import fold_periods
 
 if TYPE_CHECKING:
-    from ..training.fit import Epoch, Trained
+    from ..training.walkforward import Job
 
-__all__ = ["ModelRecord", "record_of_file", "train_model"]
+__all__ = ["Models", "given_model", "train_models"]
+
+OnModel = Callable[[int, int, str], None]
+"""Called with the models done, all models, and the newest one's name."""
 
 
 @dataclass(frozen=True)
-class ModelRecord:
-    """A model file of a run and what is reported of it."""
+class Models:
+    """The models of one symbol and what is reported of them."""
 
-    path: Path
-    card: Card
+    paths: dict[str, Path]
+    """By strategy (lstm; logistic and shuffled when trained): a model file or a chain's folder."""
+    horizon: int
+    target: Literal["open", "close"]
     facts: dict[str, Any]
-    """For ``results.json``: file, digest, training dates, rows, history, differences to Keras."""
+    """For ``results.json``."""
 
 
-def train_model(
+def train_models(
     experiment: Experiment,
-    frame: pd.DataFrame,
+    bars: Mapping[str, pd.DataFrame],
     folder: Path,
-    on_epoch: Callable[[Epoch], None],
-) -> ModelRecord:
-    """Return the model for one symbol, trained now unless `folder` has it finished.
+    workers: int,
+    on_model: OnModel,
+) -> dict[str, Models]:
+    """Return the models of every symbol, trained now except those that `folder` has finished.
 
-    Training gets the bars before ``experiment.test_start`` only. The test windows are built and
-    compared with Keras after the file is written and hashed.
+    Every fold's training sees the bars before the fold's test only. The LSTM is trained once for
+    each seed; the logistic regression and the LSTM on shuffled labels once.
     """
-    symbol = str(frame.attrs["symbol"])
-    path, record = folder / f"{symbol}.onnx", folder / f"{symbol}.json"
-    if (facts := _stored(path, record, frame, experiment)) is not None:
-        return ModelRecord(path, load_model(path).card, facts)
-    from ..training.fit import train  # imports tensorflow
+    from ..training.walkforward import run_jobs  # brings tensorflow
 
-    test_start = pd.Timestamp(experiment.test_start)
-    trained = train(
-        frame[frame.index < test_start],
-        experiment.training,
-        path,
-        validation_start=str(experiment.validation_start),
-        test_start=str(experiment.test_start),
-        on_epoch=on_epoch,
+    jobs = _jobs(experiment, bars, folder)
+    finished: list[Job] = []
+
+    def on_done(job: Job, _: dict[str, Any]) -> None:
+        finished.append(job)
+        on_model(len(finished), len(jobs), f"{job.symbol}, fold {job.fold}, {job.kind}")
+
+    records = run_jobs(
+        jobs, bars, experiment.training, experiment.folds, workers=workers, on_done=on_done
     )
-    facts = (
-        _facts(path)
-        | _history(trained)
-        | {"test_windows": _test_windows(trained, frame, test_start)}
-    )
-    # Written last: a model without this record is trained again.
-    write_atomic(record, canonical_json(facts))
-    return ModelRecord(path, trained.card, facts)
+    kinds = dict.fromkeys(job.kind for job in jobs)
+    models: dict[str, Models] = {}
+    for symbol in bars:
+        chains = {
+            kind: _chain(experiment, [j for j in jobs if (j.symbol, j.kind) == (symbol, kind)])
+            for kind in kinds
+        }
+        mine = {job: record for job, record in records.items() if job.symbol == symbol}
+        models[symbol] = Models(
+            paths={kind: chain.path for kind, chain in chains.items()},
+            horizon=experiment.training.horizon,
+            target=experiment.training.target,
+            facts=_facts(chains, mine),
+        )
+    return models
 
 
-def record_of_file(experiment: Experiment, path: str | Path) -> ModelRecord:
-    """Return the record of a given model file after checking that the test bars are new to it.
+def given_model(experiment: Experiment, path: str | Path) -> Models:
+    """Return a given model file or chain after checking that the test bars are new to it.
 
     Raises
     ------
     InSampleError
         When its training data reaches into the test bars.
     ExperimentError
-        When it is not the file that the experiment names.
+        When it is not the one that the experiment names.
     """
-    model = load_model(path)
+    model = open_model(path)
     if model.sha256 != experiment.model_sha256:
-        raise ExperimentError(f"{path}: not the model file that the experiment names.")
-    if pd.Timestamp(model.card.unseen_from) > pd.Timestamp(experiment.test_start):
+        raise ExperimentError(f"{path}: not the model that the experiment names.")
+    if pd.Timestamp(uses_of(model).unseen_from) > pd.Timestamp(experiment.test_start):
         raise InSampleError(
-            f"{path}: trained on bars up to {model.card.train_end}, so a test from"
-            f" {experiment.test_start} on would repeat what it has learned. Choose a test_start"
-            f" after {model.card.train_end}."
+            f"{path}: trained on bars before {uses_of(model).unseen_from}, so a test from"
+            f" {experiment.test_start} on would repeat what it has learned. Choose a later"
+            " test_start."
         )
-    return ModelRecord(Path(path), model.card, _facts(Path(path)))
+    first = next(iter(model.files.values())) if isinstance(model, Chain) else model.card
+    target = first.target
+    if target not in ("open", "close"):
+        raise ModelError(f"{path}: expected a model of open or close, found {target!r}.")
+    facts: dict[str, Any] = {
+        "given": {
+            "file": Path(path).name,
+            "sha256": model.sha256,
+            "symbols": list(uses_of(model).symbols),
+            "unseen_from": str(uses_of(model).unseen_from),
+            "known_flaws": list(model.card.known_flaws) if isinstance(model, Model) else [],
+        }
+    }
+    return Models({"lstm": Path(path)}, first.horizon, target, facts)
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    model = load_model(path)
-    card = model.card
+def _jobs(experiment: Experiment, bars: Mapping[str, pd.DataFrame], folder: Path) -> list[Job]:
+    from ..training.walkforward import KINDS, Job
+
+    seed = experiment.training.seed
+    return [
+        Job(symbol, fold, kind, number, folder / symbol / kind)
+        for symbol in bars
+        for fold in range(len(experiment.folds))
+        for kind, seeds in zip(KINDS, (experiment.seeds, 1, 1), strict=True)
+        for number in range(seed, seed + seeds)
+    ]
+
+
+def _chain(experiment: Experiment, jobs: list[Job]) -> Chain:
+    periods = [
+        Period(
+            start=start, end=end, models=tuple(job.path.name for job in jobs if job.fold == number)
+        )
+        for number, (start, end) in enumerate(fold_periods(experiment.folds))
+    ]
+    return write_chain(jobs[0].folder, periods)
+
+
+def _facts(chains: Mapping[str, Chain], records: Mapping[Job, dict[str, Any]]) -> dict[str, Any]:
+    lstm = [(job, record) for job, record in records.items() if job.kind == "lstm"]
     return {
-        "file": path.name,
-        "sha256": model.sha256,
-        "architecture": card.architecture,
-        "features": list(card.features),
-        "window": card.window,
-        "horizon": card.horizon,
-        "target": card.target,
-        "symbols": list(card.symbols),
-        "train_start": card.train_start,
-        "train_end": card.train_end,
-        "known_flaws": list(card.known_flaws),
-        "certificate": card.certificate.model_dump(mode="json"),
+        "chains": {kind: chain.sha256 for kind, chain in chains.items()},
+        "max_difference": max(record["test_windows"]["max_difference"] for _, record in lstm),
+        "flipped_calls": sum(record["test_windows"]["flipped_calls"] for _, record in lstm),
+        "architecture": lstm[0][1]["architecture"],
+        "models": [
+            {
+                "fold": job.fold,
+                "kind": job.kind,
+                "seed": job.seed,
+                **{key: record[key] for key in KEPT},
+                "epochs": len(record["history"]),
+            }
+            for job, record in records.items()
+        ],
+        # The loss curves of the last fold's first seed stand for all; the rest is in the records.
+        "history": lstm[-1][1]["history"],
+        "best_epoch": lstm[-1][1]["best_epoch"],
     }
 
 
-def _history(trained: Trained) -> dict[str, Any]:
-    best = trained.history[trained.best_epoch - 1]
-    return {
-        "train_rows": trained.train_rows,
-        "validation_rows": trained.validation_rows,
-        "best_epoch": trained.best_epoch,
-        "validation_accuracy": best.validation_accuracy,
-        "validation_base_rate": trained.validation_base_rate,
-        "history": [asdict(epoch) for epoch in trained.history],
-    }
-
-
-def _test_windows(
-    trained: Trained, frame: pd.DataFrame, test_start: pd.Timestamp
-) -> dict[str, Any]:
-    from ..training.certify import compare_windows
-
-    window = trained.card.window
-    first = max(0, int(frame.index.searchsorted(test_start)) - window + 1)
-    windows = windows_of(frame.iloc[first:][list(COLUMNS)].to_numpy(np.float32), window)
-    difference, flipped = compare_windows(
-        trained.network, load_model(trained.path).session, windows
-    )
-    return {"windows": len(windows), "max_difference": difference, "flipped_calls": flipped}
-
-
-def _stored(
-    path: Path, record: Path, frame: pd.DataFrame, experiment: Experiment
-) -> dict[str, Any] | None:
-    """Return the stored facts of a finished model of these bars; None when it must be trained."""
-    try:
-        facts = json.loads(record.read_text(encoding="utf-8"))
-        model = load_model(path)
-        end = pd.Timestamp(model.card.train_end)
-        mine = end < pd.Timestamp(experiment.test_start)
-        mine &= model.card.rows_sha256 == bars_digest(frame[frame.index <= end])
-        return facts if mine and facts["sha256"] == model.sha256 else None
-    except (OSError, ValueError, KeyError, TypeError, ModelError):
-        return None
+KEPT = (
+    "sha256", "train_start", "train_end", "train_rows", "validation_rows", "best_epoch",
+    "validation_accuracy", "validation_base_rate",
+)  # fmt: skip
+"""What ``results.json`` says of each model; all else is in the record beside the model file."""

@@ -14,26 +14,29 @@ __all__ = [
     "BarsOut",
     "Cash",
     "Close",
+    "Compared",
+    "Context",
     "CostBps",
     "Csv",
     "DeadBand",
-    "EmaFast",
-    "EmaSlow",
     "End",
     "Epochs",
     "Features",
+    "FirstTest",
+    "Folds",
     "Fractional",
     "Hold",
     "Horizon",
     "Interval",
     "ModelFile",
     "ModelOut",
-    "MomentumPeriod",
     "Name",
     "ReadyModel",
     "Refresh",
+    "Rolling",
     "Runs",
     "Seed",
+    "Seeds",
     "Shorts",
     "SignalModel",
     "Source",
@@ -45,10 +48,18 @@ __all__ = [
     "Units",
     "ValidationStart",
     "Window",
+    "Workers",
+    "was_typed",
 ]
+
+Context = typer.Context
 
 Symbols = Annotated[
     list[str] | None, typer.Argument(help="Symbols, such as AAPL MSFT.", show_default=False)
+]
+Compared = Annotated[
+    list[str] | None,
+    typer.Argument(help="Symbols, such as AAPL MSFT; or one experiment file.", show_default=False),
 ]
 Source = Annotated[
     str, typer.Option(help="Where bars come from: sample (embedded), yahoo, alphavantage.")
@@ -70,17 +81,27 @@ Refresh = Annotated[bool, typer.Option("--refresh", help="Fetch again what the c
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Runs = Annotated[Path, typer.Option(help="Folder for the run's folder.")]
 ValidationStart = Annotated[
-    str | None, typer.Option(help="First date of the validation part; by default 60 % in.")
+    str | None, typer.Option(help="First date of the validation part; by default the last fifth.")
 ]
 TestStart = Annotated[
+    str | None, typer.Option(help="First date that is not trained on; by default none.")
+]
+Folds = Annotated[int, typer.Option(help="Times that models and rules are fitted anew.")]
+FirstTest = Annotated[
     str | None,
     typer.Option(
-        help="First date of the test; by default 80 % in, or all a given model has not seen."
+        help="First date of the first test; by default 30 % in, or what a given model has not seen."
     ),
 ]
-EmaFast = Annotated[int, typer.Option(help="Bars of the fast average of the EMA cross.")]
-EmaSlow = Annotated[int, typer.Option(help="Bars of the slow average.")]
-MomentumPeriod = Annotated[int, typer.Option(help="Bars that the momentum rule looks back.")]
+Rolling = Annotated[
+    bool, typer.Option("--rolling", help="Train on as long a history in every fold, not on all.")
+]
+Seeds = Annotated[
+    int, typer.Option(help="Models of each fold, whose mean makes the calls; 10 for publication.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes that train; by default one for each core.", min=1)
+]
 Seed = Annotated[int, typer.Option(help="Seed of the training.")]
 Epochs = Annotated[int | None, typer.Option(help="Most passes over the training bars.")]
 Window = Annotated[int | None, typer.Option(help="Bars that a call is made from.")]
@@ -92,7 +113,9 @@ Features = Annotated[
 DeadBand = Annotated[
     float, typer.Option(help="No call while the probability is this close to 0.5.")
 ]
-ReadyModel = Annotated[Path | None, typer.Option(help="A model file instead of training.")]
+ReadyModel = Annotated[
+    Path | None, typer.Option(help="A model file, or a chain's folder, instead of training.")
+]
 CostBps = Annotated[float, typer.Option(help="Cost of each side in basis points.")]
 Cash = Annotated[float, typer.Option(help="Starting cash.")]
 Target = Annotated[
@@ -105,7 +128,15 @@ Hold = Annotated[bool, typer.Option("--hold", help="No call keeps the position."
 Name = Annotated[str, typer.Option(help="Start of the run folder's name.")]
 ModelOut = Annotated[Path | None, typer.Option(help="The model file; by default SYMBOL.onnx.")]
 BarsOut = Annotated[Path | None, typer.Option(help="Write the bars of one symbol as CSV.")]
-SignalModel = Annotated[Path | None, typer.Option(help="The model file.", show_default=False)]
+SignalModel = Annotated[
+    Path | None, typer.Option(help="The model file, or a chain's folder.", show_default=False)
+]
 Close = Annotated[str, typer.Option(help="When the exchange's session ends.")]
 Timezone = Annotated[str, typer.Option(help="The exchange's time.")]
 ModelFile = Annotated[Path, typer.Argument(help="A model file.")]
+
+
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Return whether an option was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

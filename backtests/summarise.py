@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,57 +13,79 @@ import pandas as pd
 
 from ..signals.bars import bars_digest, periods_per_year
 from ..training.labels import direction_labels
-from .common import CAUTION, STRATEGIES, pooled_returns, why_not_pooled
+from .common import LABELS, why_not_pooled
+from .evidence.calls import calibration, call_statistics
 from .experiment import SCHEMA, Experiment
-from .metrics import return_summary, summary
-from .models import ModelRecord
-from .result import Result
+from .judgement import judge, mix, mixed_summary
+from .metrics import sharpe, summary
+from .table import Part
+from .trials import Trials, count_trials
 
 __all__ = ["summarise"]
 
 
 def summarise(
-    experiment: Experiment,
-    name: str,
-    bars: Mapping[str, pd.DataFrame],
-    records: Mapping[str, ModelRecord],
-    results: Mapping[str, Mapping[str, Result]],
+    experiment: Experiment, name: str, parts: Mapping[str, Part], runs: Path
 ) -> dict[str, Any]:
-    """Return all facts and figures as plain JSON values: no times, paths or NaN."""
+    """Return all facts and figures as plain JSON values: no times, paths or NaN.
+
+    The run, whose hash is `name`, is written into the trial ledger of the folder `runs`.
+    """
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "name": experiment.name,
         "hash": name,
         "nextbar": version("nextbar"),
-        "caution": CAUTION,
         "experiment": experiment.model_dump(mode="json"),
-        "symbols": {
-            symbol: {
-                "bars": _describe(frame, experiment),
-                "model": records[symbol].facts,
-                "calls": _call_quality(
-                    frame, results[symbol]["lstm"], records[symbol], experiment.dead_band
-                ),
-                "strategies": {
-                    name: summary(result, periods_per_year(frame))
-                    for name, result in results[symbol].items()
-                },
-            }
-            for symbol, frame in bars.items()
-        },
+        "symbols": {symbol: _symbol(part, experiment) for symbol, part in parts.items()},
+        "cautions": [
+            *(caution for part in parts.values() for caution in _cautions(part)),
+            *_refusals(parts),
+        ],
+        "obstacle": why_not_pooled({symbol: part.results for symbol, part in parts.items()}),
     }
-    content["cautions"] = [
-        caution for symbol, frame in bars.items() for caution in _cautions(frame, results[symbol])
-    ]
-    if len(bars) > 1 and (obstacle := why_not_pooled(results)):
-        content["cautions"].append(f"no figures for all symbols together: {obstacle}.")
-    elif len(bars) > 1:
-        yearly = sum(periods_per_year(frame) for frame in bars.values()) / len(bars)
-        content["equal_weight"] = {
-            strategy: return_summary(pooled_returns(results, strategy), yearly)
-            for strategy in STRATEGIES
-        }
-    return content
+    return content | _judged(experiment, name, parts, runs, content["obstacle"])
+
+
+def _judged(
+    experiment: Experiment,
+    name: str,
+    parts: Mapping[str, Part],
+    runs: Path,
+    obstacle: str | None,
+) -> dict[str, Any]:
+    """Return the equal-weight mix, the evidence and the verdict; None without a sensible mix."""
+    bars = {symbol: part.frame for symbol, part in parts.items()}
+    if obstacle is not None:
+        trials = count_trials(experiment, bars, name, runs, None)
+        return {"equal_weight": None, "evidence": None, "trials": trials.number}
+    mixed = mix(
+        bars,
+        {symbol: part.results for symbol, part in parts.items()},
+        {symbol: part.shadows for symbol, part in parts.items()},
+    )
+    own = sharpe(mixed.strategies["lstm"].to_numpy(np.float64), mixed.periods_per_year)
+    trials: Trials = count_trials(experiment, bars, name, runs, own)
+    return {
+        "equal_weight": mixed_summary(mixed),
+        "evidence": judge(mixed, trials.number, trials.sharpes),
+        "trials": trials.number,
+    }
+
+
+def _symbol(part: Part, experiment: Experiment) -> dict[str, Any]:
+    yearly = periods_per_year(part.frame)
+    strategies = {
+        name: summary(part.results[name], yearly) for name in LABELS if name in part.results
+    }
+    return {
+        "bars": _describe(part.frame, experiment),
+        "models": part.models.facts,
+        "rules": {name: [rule.parameters for rule in rules] for name, rules in part.rules.items()},
+        "calls": _call_quality(part, experiment.dead_band),
+        "strategies": strategies | {"random": part.shadows.random_summary},
+        "seeds": [sharpe(row[1:], yearly) for row in part.shadows.seeds],
+    }
 
 
 def _describe(frame: pd.DataFrame, experiment: Experiment) -> dict[str, Any]:
@@ -79,8 +103,24 @@ def _describe(frame: pd.DataFrame, experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _cautions(frame: pd.DataFrame, results: Mapping[str, Result]) -> list[str]:
+def _refusals(parts: Mapping[str, Part]) -> list[str]:
+    """Return one line for all orders that were refused for lack of cash."""
+    counts = {
+        f"{symbol} {LABELS[name]} {len(result.rejected)}": len(result.rejected)
+        for symbol, part in parts.items()
+        for name, result in part.results.items()
+        if len(result.rejected)
+    }
+    if not counts:
+        return []
+    names = ", ".join(counts)
+    total = sum(counts.values())
+    return [f"{total} orders were refused for lack of cash; lower the target ({names})."]
+
+
+def _cautions(part: Part) -> list[str]:
     """Return what makes a symbol's figures doubtful, in words."""
+    frame, results = part.frame, part.results
     symbol = frame.attrs["symbol"]
     found = [
         f"{symbol}: {note.removeprefix('caution: ')}"
@@ -88,10 +128,8 @@ def _cautions(frame: pd.DataFrame, results: Mapping[str, Result]) -> list[str]:
         if note.startswith("caution: ")
     ]
     for name, result in results.items():
-        who = f"{symbol}, {STRATEGIES[name]}"
-        if refused := len(result.rejected):
-            found.append(f"{who}: {refused} orders refused for lack of cash; lower the target.")
-        elif result.direction.any() and result.orders.empty:
+        who = f"{symbol}, {LABELS[name]}"
+        if result.direction.any() and result.rejected.empty and result.orders.empty:
             found.append(
                 f"{who}: {result.cash:g} of cash buys no unit near {result.close.iloc[0]:g}; use"
                 " fractions or more cash."
@@ -99,24 +137,10 @@ def _cautions(frame: pd.DataFrame, results: Mapping[str, Result]) -> list[str]:
     return found
 
 
-def _call_quality(
-    frame: pd.DataFrame, result: Result, record: ModelRecord, dead_band: float
-) -> dict[str, Any]:
-    """Return how often the up/down calls of the test bars came true, beside the base rate.
-
-    The base rate is the share of the commoner outcome: what always calling it would have scored.
-    """
-    labels = direction_labels(frame, record.card.horizon, record.card.target)
-    calls = pd.DataFrame({"score": result.score, "up": labels["up"]}).dropna()
-    scores = calls["score"].to_numpy(np.float64)
-    made = np.abs(scores - 0.5) > dead_band
-    if not made.any():
-        return {"rows": 0, "accuracy": None, "base_rate": None, "up_calls": None}
-    outcome = calls["up"].to_numpy(np.float64)[made] > 0.5
-    called = scores[made] > 0.5
-    return {
-        "rows": len(called),
-        "accuracy": float((called == outcome).mean()),
-        "base_rate": float(max(outcome.mean(), 1 - outcome.mean())),
-        "up_calls": float(called.mean()),
-    }
+def _call_quality(part: Part, dead_band: float) -> dict[str, Any]:
+    """Return how the LSTM's calls of the test bars came true, and how its scores are calibrated."""
+    labels = direction_labels(part.frame, part.models.horizon, part.models.target)
+    scores = pd.DataFrame({"score": part.results["lstm"].score}).join(labels["up"])
+    score, up = scores["score"].to_numpy(np.float64), scores["up"].to_numpy(np.float64)
+    found = call_statistics(score, up, part.models.horizon, dead_band)
+    return asdict(found) | {"calibration": [asdict(bin_) for bin_ in calibration(score, up)]}

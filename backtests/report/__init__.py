@@ -25,7 +25,8 @@ def render(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Result
     content : mapping
         What ``results.json`` holds.
     results : mapping of symbol to mapping of strategy to Result
-        Of every strategy in `STRATEGIES`, on the same bars as `content`.
+        On the same bars as `content`: those of `LABELS` that were run through an account, so all
+        but the random calls and, with a given model, what is trained beside it.
 
     Equal input gives equal bytes for the same version of plotly.
     """

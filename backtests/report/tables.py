@@ -1,63 +1,117 @@
-"""The tables of the report: rows of text, made from what ``results.json`` holds."""
+"""How the report writes numbers, and its tables of measures and settings, all as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from ..common import STRATEGIES
-from ..metrics import METRICS, Metric
+from ..common import LABELS, PLACEBOS
+from ..metrics import METRICS
+from .words import PLACEBO_NOTES
 
 if TYPE_CHECKING:
     from ..result import Result
 
 __all__ = [
-    "MetricRow",
+    "NOT_DEFINED",
+    "Line",
+    "Table",
     "amount",
+    "count",
     "day",
-    "metric_rows",
-    "model_facts",
+    "number",
     "percent",
-    "quality_rows",
     "refusals",
     "setting_rows",
     "short",
+    "signed",
+    "strategy_table",
     "value_text",
 ]
 
-NOT_DEFINED = "not defined"
-NOT_RECORDED = "not recorded"
+NOT_DEFINED = "n/a"
+HUGE = 1e9
+"""From here on, powers of ten are easier to read than digits."""
 
 _FORMATS = {
     "fraction": "z.1%",
-    "ratio": "z.2f",
-    "times": "z.2f",
-    "basis": "z,.1f",
-    "account": "z,.2f",
+    "ratio": "z,.2f",
+    "times": "z,.2f",
+    "basis": "z,.0f",
+    "account": "z,.0f",
     "bars": ",.0f",
     "count": ",.0f",
 }
 """Format by the first word of a measure's unit."""
 
+_UNITS = {
+    "fraction": "",
+    "fraction per year": "a year",
+    "ratio, annualised": "annual",
+    "ratio": "",
+    "fraction of bars": "of bars",
+    "fraction of trades": "of trades",
+    "times equity per year": "times equity a year",
+    "basis points per side": "bps a side",
+    "account currency": "currency",
+    "count": "",
+}
+"""What stands below a measure's name."""
 
-class MetricRow(NamedTuple):
-    """One measure: its label, its unit as shown, and one value for each strategy."""
+
+class Line(NamedTuple):
+    """One row of a table: its name, its cells, and a remark below the name."""
 
     label: str
-    unit: str
-    values: list[str]
+    cells: Sequence[str]
+    note: str = ""
+    lstm: bool = False
+    """Whether it is the row that the page is about."""
+    looks: Sequence[str] = ()
+    """By cell the name of its colour; none at all is no colour."""
+
+
+class Table(NamedTuple):
+    """Heads, each with a unit, and one or more groups of rows with a line between them.
+
+    The first `texts` cells of a row are words, the rest numbers, which stand to the right.
+    """
+
+    head: Sequence[tuple[str, str]]
+    groups: Sequence[Sequence[Line]]
+    texts: int = 0
 
 
 def value_text(value: float | None, unit: str) -> str:
     """Return a measure as text, by its unit."""
     if value is None:
         return NOT_DEFINED
-    return format(value, _FORMATS[unit.split()[0].rstrip(",")])
+    shown = _FORMATS[unit.split()[0].rstrip(",")]
+    if abs(value) >= (HUGE / 100 if shown.endswith("%") else HUGE):
+        return f"{value * 100:.1e}%" if shown.endswith("%") else f"{value:.1e}"
+    if shown.endswith("%") and abs(value) >= 10:
+        shown = ",.0%"
+    return format(value, shown)
 
 
 def percent(value: float | None) -> str:
     """Return a fraction as a percentage."""
     return value_text(value, "fraction")
+
+
+def count(value: float | None) -> str:
+    """Return a whole number with thousands separators."""
+    return value_text(value, "count")
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Return a number with so many decimals."""
+    return NOT_DEFINED if value is None else f"{value:z.{digits}f}"
+
+
+def signed(value: float | None) -> str:
+    """Return a difference: with two decimals and its sign."""
+    return NOT_DEFINED if value is None else f"{value:+z.2f}"
 
 
 def amount(value: float) -> str:
@@ -75,82 +129,37 @@ def day(date: object) -> str:
     return str(date).removesuffix(" 00:00:00").removesuffix("T00:00:00")
 
 
-def metric_rows(strategies: Mapping[str, Mapping[str, float | None]]) -> list[MetricRow]:
-    """Return a row for each of `METRICS` that the strategies have, one value per strategy."""
-    return [_metric_row(m, strategies) for m in METRICS if m.name in strategies["lstm"]]
+def strategy_table(strategies: Mapping[str, Mapping[str, float | None]]) -> Table:
+    """Return a row for each strategy, placebos last, and a column for each measure they have."""
+    measures = [metric for metric in METRICS if metric.name in strategies["lstm"]]
+
+    def line(name: str) -> Line:
+        values = [value_text(strategies[name].get(m.name), m.unit) for m in measures]
+        return Line(LABELS[name], values, PLACEBO_NOTES.get(name, ""), name == "lstm")
+
+    names = [name for name in LABELS if name in strategies]
+    head = [("Strategy", "")] + [(m.label, _UNITS.get(m.unit, m.unit)) for m in measures]
+    real = [line(name) for name in names if name not in PLACEBOS]
+    return Table(head, [real, [line(name) for name in names if name in PLACEBOS]])
 
 
-def _metric_row(metric: Metric, strategies: Mapping[str, Mapping[str, float | None]]) -> MetricRow:
-    values = [value_text(strategies[name][metric.name], metric.unit) for name in STRATEGIES]
-    return MetricRow(metric.label, metric.unit.replace("fraction", "%"), values)
-
-
-def model_facts(model: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what is known of a model; a model file that was given has no record of its fit."""
-    certificate = model["certificate"]
-    return [
-        ("File", f"{model['file']}, sha256 {short(model['sha256'])}"),
-        ("Architecture", model["architecture"]),
-        ("Window", f"{model['window']} bars"),
-        ("Features", ", ".join(model["features"]) or "none named"),
-        ("Up means", _target(model["target"], model["horizon"])),
-        ("Trained on", ", ".join(model["symbols"])),
-        ("Training dates", f"{day(model['train_start'])} to {day(model['train_end'])}"),
-        ("Rows", _rows(model)),
-        ("Best epoch", str(model.get("best_epoch", NOT_RECORDED))),
-        ("Keras against ONNX, training and validation", _difference(certificate)),
-        ("Keras against ONNX, test", _difference(model.get("test_windows"))),
-        ("Known flaws", ", ".join(model["known_flaws"]) or "none"),
-    ]
-
-
-def _target(price: str, horizon: int) -> str:
-    entry = 1 if price == "open" else 0
-    start = f"t+{entry}" if entry else "t"
-    return f"{price}[t+{entry + horizon}] > {price}[{start}], for a call at the close of bar t"
-
-
-def _rows(model: Mapping[str, Any]) -> str:
-    if "train_rows" not in model:
-        return NOT_RECORDED
-    return f"{model['train_rows']:,} training, {model['validation_rows']:,} validation"
-
-
-def _difference(check: Mapping[str, Any] | None) -> str:
-    if check is None:
-        return NOT_RECORDED
-    return (
-        f"largest difference {check['max_difference']:.1e}, {check['flipped_calls']} flipped calls"
-        f" in {check['windows']:,} windows"
-    )
-
-
-def quality_rows(model: Mapping[str, Any], calls: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return part, rows, accuracy and base rate for the validation and the test part."""
-    rows: list[tuple[str, ...]] = []
-    if "validation_accuracy" in model:
-        accuracy, base = model["validation_accuracy"], model["validation_base_rate"]
-        count = f"{model['validation_rows']:,}"
-        rows.append(("Validation", count, percent(accuracy), percent(base)))
-    test = percent(calls["accuracy"]), percent(calls["base_rate"])
-    return [*rows, ("Test", f"{calls['rows']:,}", *test)]
-
-
-def refusals(runs: Mapping[str, Result]) -> list[tuple[str, str, str, str]]:
+def refusals(runs: Mapping[str, Result]) -> Table:
     """Return strategy, date, size and status of every refused order."""
-    return [
-        (label, day(date), amount(size), status)
-        for name, label in STRATEGIES.items()
+    rows = [
+        Line(LABELS[name], [day(date), amount(size), status])
+        for name in LABELS
+        if name in runs
         for date, size, status in runs[name].rejected[["date", "size", "status"]].to_numpy()
     ]
+    return Table([(text, "") for text in ("Strategy", "Date", "Size", "Status")], [rows], 1)
 
 
 def setting_rows(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield name and value of every setting, by name; those in a group as ``group.name``."""
+    """Yield name and value of every setting but the folds, by name, groups as ``group.name``."""
     for name, value in sorted(settings.items()):
         if isinstance(value, Mapping):
             yield from setting_rows(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
-        else:
+        elif name != "folds":
             yield prefix + name, _setting(value)
 
 
@@ -160,5 +169,11 @@ def _setting(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in cast("list[object]", value))
+        items = cast("Iterable[Any]", value)
+        return ", ".join(
+            "/".join(map(str, cast("Iterable[Any]", item)))
+            if isinstance(item, list | tuple)
+            else str(item)
+            for item in items
+        )
     return str(value)

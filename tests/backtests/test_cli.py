@@ -146,12 +146,12 @@ def test_train_writes_a_model_and_says_what_it_is(here: Path) -> None:
     args = ("train", "--csv", "TEST.csv", *QUICK, "--test-start", "20020601")
     text = ok(*args).stdout
     assert "TEST.onnx" in text
-    assert "2002-05-31" in text
+    assert "2002-05-30" in text  # a bar is left between the last label and the test
     result = ok(*args, "--validation-start", "2002-01-01", "--out", "deep/m.onnx", "--json")
     facts = json.loads(result.stdout)
     assert facts["file"] == "deep/m.onnx"
     assert facts["epochs"] == 2
-    assert facts["train_end"] == "2002-05-31"
+    assert facts["train_end"] == "2002-05-30"
     assert result.stderr == ""
     card = json.loads(ok("inspect", "deep/m.onnx", "--json").stdout)["card"]
     assert card["symbols"] == ["TEST"]
@@ -159,20 +159,30 @@ def test_train_writes_a_model_and_says_what_it_is(here: Path) -> None:
     assert "golden answer was repeated" in shown
     assert card["training_hash"] in shown  # not folded: it is there to be copied
     assert max(map(len, shown.splitlines())) <= 80
-    assert sorted(file.name for file in here.rglob("*.*")) == ["TEST.csv", "TEST.onnx", "m.onnx"]
+    assert {file.name for file in here.rglob("*.*")} == {
+        "TEST.csv", "TEST.onnx", "m.onnx", "ledger.jsonl", "ledger.head", ".ledger.jsonl.lock",
+    }  # fmt: skip
+    # The two splits are two trainings; one done again is the same.
+    assert len((here / "runs" / "ledger.jsonl").read_text().splitlines()) == 2
+    ok(*args)
+    assert len((here / "runs" / "ledger.jsonl").read_text().splitlines()) == 2
+
+
+SHORT = ("--folds", "2", "--seeds", "1", "--workers", "1")
 
 
 def test_compare_trains_and_finds_its_results_again(here: Path) -> None:
     write_bars(here, "AA")
     write_bars(here, "BB", seed=1)
-    args = ("compare", "--csv", "AA.csv", "--csv", "BB.csv", *QUICK)
+    args = ("compare", "--csv", "AA.csv", "--csv", "BB.csv", *QUICK, *SHORT)
     first, second = ok(*args), ok(*args)
     assert first.stderr == second.stderr == ""
     *table, where = first.stdout.splitlines()
     *same, found = second.stdout.splitlines()
     assert table == same
-    assert "AA, " in first.stdout
+    assert "AA: " in first.stdout
     assert "All 2 symbols in equal weight" in first.stdout
+    assert "Verdict: " in first.stdout
     assert where.replace("Written: ", "") == found.replace("Found finished: ", "")
     assert max(map(len, table)) <= 80
     assert "…" not in first.stdout
@@ -182,6 +192,33 @@ def test_compare_trains_and_finds_its_results_again(here: Path) -> None:
     assert facts == stored | {"folder": facts["folder"], "resumed": True}
 
 
+def test_compare_an_experiment_file(here: Path) -> None:
+    write_bars(here, "AA")
+    text = """
+    schema = 2
+    csv = ["../AA.csv"]
+    folds = 1
+    seeds = 1
+    name = "filed"
+
+    [training]
+    epochs = 2
+    units = [4]
+    window = 8
+    """
+    (here / "plans").mkdir()
+    (here / "plans" / "mine.toml").write_text(text)
+    shown = ok("compare", "plans/mine.toml", "--workers", "1").stdout
+    assert "AA, 2002-01-31 to" in shown  # one symbol: its own table, with all columns
+    assert "Refused" in shown
+    (folder,) = (here / "runs").glob("filed-*")
+    experiment = json.loads((folder / "experiment.json").read_text())
+    assert (experiment["source"], experiment["symbols"]) == ("csv", ["AA"])
+    result = invoke("compare", "plans/mine.toml", "--cost-bps", "1")
+    assert result.exit_code == 2
+    assert "--cost-bps: an experiment file holds all settings" in result.stderr
+
+
 def test_compare_a_given_model(here: Path) -> None:
     write_bars(here)
     bars = random_bars(520)
@@ -189,15 +226,17 @@ def test_compare_a_given_model(here: Path) -> None:
     args = ("compare", "--csv", "TEST.csv", "--model", "m.onnx", "--json")
     facts = json.loads(ok(*args).stdout)
     # The bars after the model's training, all of them.
-    assert facts["experiment"]["test_start"] == str(bars.index[300].date())
-    assert facts["symbols"]["TEST"]["model"]["file"] == "m.onnx"
-    later = json.loads(ok(*args, "--test-start", "2002-06-03").stdout)
-    assert later["experiment"]["test_start"] == "2002-06-03"
+    first = facts["experiment"]["folds"][0]["test_start"]
+    assert first == str(bars.index[300].date())
+    assert facts["symbols"]["TEST"]["models"]["given"]["file"] == "m.onnx"
+    later = json.loads(ok(*args, "--first-test", "2002-06-03").stdout)
+    assert later["experiment"]["folds"][0]["test_start"] == "2002-06-03"
     assert later["folder"] != facts["folder"]
-    # Where all bars are new to it, those after the strategies' warm-up.
+    # Where all bars are new to it, those after the rules' warm-up and choice.
     write_model(here / "new.onnx", 8)
-    new = ("compare", "--csv", "TEST.csv", "--model", "new.onnx", "--json")
-    assert json.loads(ok(*new).stdout)["experiment"]["test_start"] == str(bars.index[252].date())
+    new = ("compare", "--csv", "TEST.csv", "--model", "new.onnx", "--folds", "1", "--json")
+    found = json.loads(ok(*new).stdout)["experiment"]["folds"][0]["test_start"]
+    assert found == str(bars.index[283].date())
 
 
 def test_compare_takes_all_options(here: Path) -> None:
@@ -206,7 +245,7 @@ def test_compare_takes_all_options(here: Path) -> None:
     options = "--cost-bps 0 --cash 5000 --target 0.5 --shorts --fractional --band 0.1 --hold"
     args = ("compare", "--csv", "TEST.csv", "--model", "m.onnx", *options.split())
     dates = ("--start", "2001-02-01", "--end", "20021001", "--dead-band", "0.01", "--name", "n")
-    found = json.loads(ok(*args, *dates, "--json").stdout)["experiment"]
+    found = json.loads(ok(*args, *dates, "--folds", "1", "--rolling", "--json").stdout)
     expected = {
         "name": "n",
         "symbols": ["TEST"],
@@ -221,19 +260,10 @@ def test_compare_takes_all_options(here: Path) -> None:
         "band": 0.1,
         "on_zero": "hold",
         "dead_band": 0.01,
+        "seeds": 1,
     }
-    assert {name: found[name] for name in expected} == expected
-
-
-def test_default_dates_follow_a_given_test_start(here: Path) -> None:
-    bars = random_bars(520)
-    bars.to_csv(here / "TEST.csv")
-    args = ("compare", "--csv", "TEST.csv", *QUICK, "--json")
-    day = str(bars.index[400].date())
-    found = json.loads(ok(*args, "--test-start", day).stdout)["experiment"]
-    # The last fifth of the bars before the test.
-    assert found["validation_start"] == str(bars.index[320].date())
-    assert found["test_start"] == day
+    assert {name: found["experiment"][name] for name in expected} == expected
+    assert found["experiment"]["folds"][0]["train_start"] == "2001-02-01"
 
 
 def test_signal_in_a_table_and_as_json(here: Path, clock: Any) -> None:
@@ -311,7 +341,7 @@ def test_prices_too_small_for_the_model_give_valid_json(here: Path, clock: Any) 
 def test_train_and_compare_are_silent_but_for_their_result(here: Path) -> None:
     """In processes of their own, where TensorFlow starts from nothing."""
     write_bars(here)
-    for command in (("train", "--out", "m.onnx"), ("compare",)):
+    for command in (("train", "--out", "m.onnx"), ("compare", "--folds", "2", "--seeds", "1")):
         done = subprocess.run(
             [*PROCESS, *command, "--csv", "TEST.csv", *QUICK, "--json"],
             capture_output=True, text=True, check=True, env=os.environ | {"PYTHONWARNINGS": ""},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import datetime as dt
 import multiprocessing
 import os
 import shutil
@@ -15,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+import pandas as pd
 import pytest
 from nextbar.signals.card import seal
 from nextbar.signals.sources import alphavantage, network
@@ -138,20 +141,36 @@ def test_fewer_bars_than_the_window(here: Path) -> None:
     write_model(here / "m.onnx", 8)
     bars = ("--csv", "TEST.csv")
     assert "5 bars, the model needs 8" in refused("signal", *bars, "--model", "m.onnx")
-    assert "need 252 to warm up" in refused("compare", *bars, "--model", "m.onnx")
+    needed = "TEST: 5 bars, and 283 are needed before the first test"
+    assert needed in refused("compare", *bars, "--model", "m.onnx")
     assert "training rows" in refused("train", *bars, *QUICK)
-    assert "TEST: 5 bars are too few" in refused("compare", *bars, *QUICK)
+    assert needed in refused("compare", *bars, *QUICK)
     write_bars(here, n=1)
     assert "1 bars, the model needs 8" in refused("signal", *bars, "--model", "m.onnx")
 
 
-def test_too_few_bars_to_warm_up_are_refused_before_training(here: Path) -> None:
+def test_too_few_bars_for_the_folds_are_refused_before_training(here: Path) -> None:
     write_bars(here, n=300)
-    text = refused("compare", "--csv", "TEST.csv", *QUICK)
-    assert "TEST: 240 bars before the test" in text
-    assert "need 252 to warm up" in text
+    text = refused("compare", "--csv", "TEST.csv", *QUICK, "--folds", "20")
+    assert "300 shared dates, 283 of them before the first test, are too few for 20 folds" in text
+    assert "40 from it on" in text
+    text = refused("compare", "--csv", "TEST.csv", *QUICK, "--first-test", "2001-08-01")
+    assert "at least 283 are needed" in text
     write_model(here / "m.onnx", 300)
-    assert "need 299" in refused("compare", "--csv", "TEST.csv", "--model", "m.onnx")
+    text = refused("compare", "--csv", "TEST.csv", "--model", "m.onnx")
+    assert "300 bars, and 330 are needed" in text
+
+
+def test_a_fold_of_one_class_only(here: Path) -> None:
+    bars = random_bars(520)
+    steps = 1.01 ** np.arange(520)
+    pd.DataFrame(
+        dict.fromkeys(("open", "high", "low", "close"), 100 * steps) | {"volume": 1.0},
+        bars.index,
+    ).to_csv("TEST.csv", index_label="date")
+    text = refused("compare", "--csv", "TEST.csv", *QUICK, "--workers", "1")
+    assert "TEST, fold 0 (test from" in text
+    assert "have the same label" in text
 
 
 def test_no_volume_for_a_model_that_needs_it(here: Path) -> None:
@@ -249,11 +268,10 @@ def test_a_model_and_dates_that_contradict_it(here: Path) -> None:
     write_bars(here)
     model = ("--csv", "TEST.csv", "--model", "m.onnx")
     write_model(here / "m.onnx", 8, train_end=str(bars.index[400].date()))
-    text = refused("compare", *model, "--test-start", bars.index[300].date())
-    assert f"trained on bars up to {bars.index[400].date()}" in text
-    assert "--validation-start" in refused("compare", *model, "--validation-start", "2001-06-01")
-    for option in (("--epochs", "3"), ("--seed", "1"), ("--window", "9")):
-        assert f"{option[0]}" in refused("compare", *model, *option)
+    text = refused("compare", *model, "--first-test", bars.index[300].date())
+    assert f"trained on bars before {bars.index[400].date() + dt.timedelta(days=1)}" in text
+    for option in (("--epochs", "3"), ("--seed", "1"), ("--window", "9"), ("--seeds", "5")):
+        assert "a given model has its own" in refused("compare", *model, *option)
     write_model(here / "m.onnx", 8, train_end=str(bars.index[-1].date()))
     assert "the last bar of TEST is of" in refused("compare", *model)
 
@@ -315,14 +333,14 @@ OPTIONS = [
     ("train AAPL --horizon 0", "--horizon: expected a number of at least 1, found 0."),
     ("train AAPL --seed -1", "--seed: expected a number of at least 0, found -1."),
     ("train AAPL --features gap,gap", "features must be distinct"),
-    ("compare AAPL --test-start foo", "--test-start must be a date"),
-    ("compare AAPL --validation-start foo", "--validation-start must be a date"),
-    ("compare AAPL --test-start 2030-01-01", "the last bar is 2013-03-01"),
-    ("compare AAPL --test-start 1999-01-01", "AAPL: 0 bars before --test-start 1999-01-01"),
-    (
-        "compare AAPL --validation-start 2011-01-01 --test-start 2010-01-01",
-        "validation_start 2011-01-01 must be before test_start 2010-01-01",
-    ),
+    ("compare AAPL --first-test foo", "--first-test must be a date"),
+    ("compare AAPL --first-test 2030-01-01", "16 from it on"),
+    ("compare AAPL --first-test 1999-01-01", "0 of them before the first test"),
+    ("compare AAPL --folds 0", "expected at least 1 fold, found 0"),
+    ("compare AAPL --folds x", "--folds: expected a whole number, found 'x'"),
+    ("compare AAPL --seeds 0", "--seeds: expected a number of at least 1, found 0."),
+    ("compare none.toml", "none.toml: cannot be read"),
+    ("compare AAPL none.toml", "name one experiment file alone"),
     ("compare AAPL --cost-bps -1", "--cost-bps: expected a number of at least 0, found -1.0."),
     ("compare AAPL --cost-bps nan", "--cost-bps: expected a finite number, found nan."),
     ("compare AAPL --target 0", "--target: expected a number above 0, found 0.0."),
@@ -436,13 +454,16 @@ def test_a_full_disk(here: Path) -> None:
     with_a_full_disk(1_000, "bars", "--csv", "TEST.csv", "--out", "new/x.csv")
     with_a_full_disk(1_000, "train", "--csv", "TEST.csv", *QUICK, "--out", "new/x.onnx")
     text = with_a_full_disk(3_000, "compare", "--csv", "TEST.csv", "--model", "m.onnx")
-    assert "results.json" in text or "returns.csv" in text or "report.html" in text
+    assert "cells" in text
     assert tree(here) == before
-    # A finished model stays, and the run goes on with it.
-    text = with_a_full_disk(30_000, "compare", "--csv", "TEST.csv", *QUICK)
-    assert {path.name for path in here.rglob("models/*")} == {"TEST.onnx", "TEST.json"}
+    # Finished models stay, and the run goes on with them.
+    few = ("--folds", "1", "--seeds", "1", "--workers", "1")
+    text = with_a_full_disk(8_000, "compare", "--csv", "TEST.csv", *QUICK, *few)
+    assert {path.name for path in here.rglob("models/TEST/lstm/*")} == {
+        "fold0-seed0.onnx", "fold0-seed0.json", "chain.json",
+    }  # fmt: skip
     assert not list(here.rglob("results.json"))
     assert not list(here.rglob("*.tmp"))
-    stamp = next(here.rglob("TEST.onnx")).stat().st_mtime_ns
-    ok("compare", "--csv", "TEST.csv", *QUICK)
-    assert next(here.rglob("TEST.onnx")).stat().st_mtime_ns == stamp
+    stamp = next(here.rglob("lstm/fold0-seed0.onnx")).stat().st_mtime_ns
+    ok("compare", "--csv", "TEST.csv", *QUICK, *few)
+    assert next(here.rglob("lstm/fold0-seed0.onnx")).stat().st_mtime_ns == stamp

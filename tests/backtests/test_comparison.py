@@ -13,17 +13,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from nextbar.backtests import Experiment, compare
-from nextbar.backtests.common import STRATEGIES
+from nextbar.backtests.common import LABELS
 from nextbar.backtests.comparison import Step
-from nextbar.backtests.experiment import default_dates, make_experiment, run_hash
+from nextbar.backtests.experiment import make_experiment, run_hash, shared_dates
+from nextbar.backtests.outputs import only_writer
 from nextbar.signals import load_model
+from nextbar.signals.chain import load_chain, write_chain
 from nextbar.signals.errors import BarsError, ExperimentError, InSampleError
+from nextbar.signals.manifest import Period
 from nextbar.training import TrainingConfig
+from nextbar.training.splits import make_folds
 
 from ..markets import random_bars
 from ..models import write_model
 
 QUICK = TrainingConfig(epochs=2, units=(4,), window=8, features=("return", "gap"))
+
+CHANGING = ("returns.csv", "report.html", "results.json")
 
 
 def bars_of(*symbols: str) -> dict[str, pd.DataFrame]:
@@ -34,14 +40,14 @@ def bars_of(*symbols: str) -> dict[str, pd.DataFrame]:
 
 
 def experiment_of(*symbols: str, **changes: Any) -> Experiment:
-    validation, test = default_dates(bars_of(*symbols))
     fields: dict[str, Any] = {
         "name": "small",
         "symbols": symbols,
-        "validation_start": validation,
-        "test_start": test,
+        "folds": make_folds(shared_dates(bars_of("AA")), 2),
+        "seeds": 2,
         "training": QUICK,
-        "momentum_period": 60,
+        "ema_grid": ((3, 8), (5, 15)),
+        "momentum_grid": (10, 20),
     }
     return Experiment(**fields | changes)
 
@@ -49,20 +55,19 @@ def experiment_of(*symbols: str, **changes: Any) -> Experiment:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Any:
     runs = tmp_path_factory.mktemp("runs")
-    return compare(experiment_of("AA", "BB"), bars_of("AA", "BB"), runs=runs)
+    return compare(experiment_of("AA", "BB"), bars_of("AA", "BB"), runs=runs, workers=1)
 
 
 def test_writes_all_of_it(done: Any) -> None:
-    names = {file.relative_to(done.folder).as_posix() for file in done.folder.rglob("*.*")}
-    assert names == {
-        "experiment.json",
-        "models/AA.json",
-        "models/AA.onnx",
-        "models/BB.json",
-        "models/BB.onnx",
-        "report.html",
-        "results.json",
-        "returns.csv",
+    assert {path.name for path in done.folder.iterdir()} == {
+        "cells", "experiment.json", "models", "report.html", "results.json", "returns.csv", "rules",
+    }  # fmt: skip
+    names = {path.name for path in (done.folder / "models" / "AA" / "lstm").iterdir()}
+    cells = {f"fold{fold}-seed{seed}" for fold in (0, 1) for seed in (0, 1)}
+    assert names == {"chain.json"} | {f"{c}.{kind}" for c in cells for kind in ("onnx", "json")}
+    assert {path.name for path in done.folder.parent.glob("ledger*")} == {
+        "ledger.jsonl",
+        "ledger.head",
     }
     assert done.folder.name.startswith("small-")
     assert not done.resumed
@@ -70,10 +75,11 @@ def test_writes_all_of_it(done: Any) -> None:
 
 def test_every_strategy_on_the_same_bars(done: Any) -> None:
     for part in done.summary["symbols"].values():
-        assert set(part["strategies"]) == set(STRATEGIES)
+        assert set(part["strategies"]) == set(LABELS)
     with (done.folder / "returns.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert set(rows[0]) == {"date"} | {f"{s} {k}" for s in ("AA", "BB") for k in STRATEGIES}
+    names = set(LABELS) - {"random"}
+    assert set(rows[0]) == {"date"} | {f"{s} {k}" for s in ("AA", "BB") for k in names}
     test = experiment_of("AA", "BB").test_start
     assert pd.Timestamp(rows[0]["date"]).date() == test
     assert all(value for row in rows for value in row.values())
@@ -82,6 +88,7 @@ def test_every_strategy_on_the_same_bars(done: Any) -> None:
 def test_results_hold_nothing_of_this_machine(done: Any) -> None:
     text = (done.folder / "results.json").read_text()
     assert "NaN" not in text
+    assert "Infinity" not in text
     assert str(done.folder.parent) not in text
     assert json.loads(text) == done.summary
 
@@ -93,75 +100,116 @@ def test_equal_weight_is_the_mean_of_returns(done: Any) -> None:
     assert done.summary["equal_weight"]["ema"]["total_return"] == pytest.approx(expected, rel=1e-9)
 
 
-def test_models_saw_no_test_bar(done: Any) -> None:
-    test = pd.Timestamp(experiment_of("AA", "BB").test_start)
+def test_every_model_saw_no_bar_of_its_test(done: Any) -> None:
+    folds = experiment_of("AA").folds
     for symbol in ("AA", "BB"):
-        card = load_model(done.folder / "models" / f"{symbol}.onnx").card
-        assert pd.Timestamp(card.train_end) < test
-        assert card.symbols == (symbol,)
-        facts = done.summary["symbols"][symbol]["model"]
-        assert facts["test_windows"]["max_difference"] <= 1e-5
-        test_bars = done.summary["symbols"][symbol]["bars"]["test_bars"]
-        assert facts["test_windows"]["windows"] == test_bars
+        for kind in ("lstm", "logistic", "shuffled"):
+            chain = load_chain(done.folder / "models" / symbol / kind)
+            assert len(chain.periods) == len(folds)
+            for fold, period in zip(folds, chain.periods, strict=True):
+                assert period.start == pd.Timestamp(fold.test_start)
+                for name in period.models:
+                    card = load_model(chain.path / name).card
+                    assert pd.Timestamp(card.train_end) < pd.Timestamp(fold.test_start)
+                    assert card.symbols == (symbol,)
+        facts = done.summary["symbols"][symbol]["models"]
+        assert facts["max_difference"] <= 1e-5
+        assert facts["flipped_calls"] == 0
 
 
 def test_calls_stand_beside_their_base_rate(done: Any) -> None:
     for symbol, frame in bars_of("AA", "BB").items():
         calls = done.summary["symbols"][symbol]["calls"]
-        model = load_model(done.folder / "models" / f"{symbol}.onnx")
+        chain = load_chain(done.folder / "models" / symbol / "lstm")
         opens = frame["open"].to_numpy()
         first = frame.index.get_loc(pd.Timestamp(experiment_of("AA", "BB").test_start))
-        scores = model.score(frame.to_numpy())[first - model.card.window + 1 :][:-2]
+        scores = chain.score(frame.to_numpy(), pd.DatetimeIndex(frame.index))[first:-2]
         up = opens[first + 2 :] > opens[first + 1 : -1]
-        assert calls["rows"] == len(up)
+        assert calls["bars"] == len(up)
         assert calls["accuracy"] == pytest.approx(float(((scores > 0.5) == up).mean()))
-        assert calls["base_rate"] == pytest.approx(max(up.mean(), 1 - up.mean()))
+        assert calls["base_rate"] == pytest.approx(up.mean())
+        assert sum(part["bars"] for part in calls["calibration"]) == len(up)
+
+
+def test_the_evidence_fits_the_returns(done: Any) -> None:
+    evidence, mix = done.summary["evidence"], done.summary["equal_weight"]
+    for pair in evidence["verdict"]["pairs"]:
+        expected = mix["lstm"]["sharpe"] - mix[pair["baseline"]]["sharpe"]
+        assert pair["difference"] == pytest.approx(expected, rel=0.01, abs=0.01)
+    assert evidence["seeds"]["sharpe"]["n"] == 2
+    assert evidence["random"]["callers"] >= 200
+    at = {row["cost_bps"]: row["strategies"] for row in evidence["costs"]}
+    for name in set(LABELS) - {"random"}:
+        total = mix[name]["total_return"]
+        assert at[5.0][name]["total_return"] == pytest.approx(total, rel=1e-9)
+        assert at[20.0][name]["total_return"] <= at[0.0][name]["total_return"]
+    for name in LABELS:
+        years = [y["total_return"] for y in evidence["years"] if y["strategy"] == name]
+        expected = np.prod(np.array(years) + 1) - 1
+        assert mix[name]["total_return"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_second_run_finds_the_first(done: Any) -> None:
     before = {file: file.stat().st_mtime_ns for file in done.folder.rglob("*.*")}
+    ledger = (done.folder.parent / "ledger.jsonl").read_bytes()
     again = compare(experiment_of("AA", "BB"), bars_of("AA", "BB"), runs=done.folder.parent)
     assert again.resumed
     assert again.summary == done.summary
     assert {file: file.stat().st_mtime_ns for file in done.folder.rglob("*.*")} == before
+    assert (done.folder.parent / "ledger.jsonl").read_bytes() == ledger
 
 
-def test_interrupted_and_resumed_is_byte_identical(done: Any, tmp_path: Path) -> None:
+def equal_bytes(one: Path, other: Path) -> None:
+    files = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
+    for name in files:
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("last", ["models", "strategies", "evidence"])
+def test_interrupted_and_resumed_is_byte_identical(last: str, done: Any, tmp_path: Path) -> None:
+    steps: list[Step] = []
+
     def interrupt(step: Step) -> None:
-        if step.symbol == "BB" and step.what == "epoch":
+        steps.append(step)
+        if step.stage == last and step.done >= step.of // 2:
             raise KeyboardInterrupt
 
     arguments = (experiment_of("AA", "BB"), bars_of("AA", "BB"))
     with pytest.raises(KeyboardInterrupt):
-        compare(*arguments, runs=tmp_path, on_step=interrupt)
-    (folder,) = tmp_path.iterdir()
-    kept = folder / "models" / "AA.onnx"
-    modified = kept.stat().st_mtime_ns
+        compare(*arguments, runs=tmp_path, workers=1, on_step=interrupt)
+    folder = tmp_path / done.folder.name
+    stamps = {path: path.stat().st_mtime_ns for path in folder.rglob("*.onnx")}
+    assert stamps
     assert not (folder / "results.json").exists()
-    assert not (folder / "models" / "BB.onnx").exists()
-    compare(*arguments, runs=tmp_path)
-    assert kept.stat().st_mtime_ns == modified
-    for name in ("results.json", "returns.csv", "report.html", "models/BB.onnx"):
-        assert (folder / name).read_bytes() == (done.folder / name).read_bytes()
+    compare(*arguments, runs=tmp_path, workers=1)
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    equal_bytes(folder, done.folder)
 
 
-@pytest.mark.parametrize("damage", ["models/AA.onnx", "models/AA.json"])
-def test_a_damaged_model_is_trained_again(damage: str, done: Any, tmp_path: Path) -> None:
-    arguments = (experiment_of("AA"), bars_of("AA"))
-    first = compare(*arguments, runs=tmp_path)
-    expected = (first.folder / "results.json").read_bytes()
-    (first.folder / "results.json").unlink()
-    (first.folder / damage).write_bytes(b"{}")
-    again = compare(*arguments, runs=tmp_path)
+@pytest.mark.parametrize(
+    "damage",
+    ["models/AA/lstm/fold1-seed0.onnx", "models/AA/lstm/fold1-seed0.json", "cells/AA-ema.npz"],
+)
+def test_a_damaged_piece_is_made_again(damage: str, done: Any) -> None:
+    (done.folder / "results.json").unlink()
+    expected = (done.folder / damage).read_bytes()
+    (done.folder / damage).write_bytes(b"{}")
+    arguments = (experiment_of("AA", "BB"), bars_of("AA", "BB"))
+    again = compare(*arguments, runs=done.folder.parent, workers=1)
     assert not again.resumed
-    assert (again.folder / "results.json").read_bytes() == expected
+    assert again.summary == done.summary
+    assert (done.folder / damage).read_bytes() == expected
 
 
-@pytest.mark.parametrize("seed", ["0", "1", "12345"])
-def test_bytes_do_not_depend_on_the_hash_seed(seed: str, done: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("seed", "workers"), [("0", 1), ("12345", 2)])
+def test_bytes_do_not_depend_on_hash_seed_or_workers(
+    seed: str, workers: int, done: Any, tmp_path: Path
+) -> None:
     code = (
         "import sys; from tests.backtests.test_comparison import *;"
-        "compare(experiment_of('AA', 'BB'), bars_of('AA', 'BB'), runs=sys.argv[1])"
+        "compare(experiment_of('AA', 'BB'), bars_of('AA', 'BB'), runs=sys.argv[1],"
+        f" workers={workers})"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
@@ -169,10 +217,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(seed: str, done: Any, tmp_path: Pa
         env={"PYTHONHASHSEED": seed, "PATH": ""},
         cwd=Path(__file__).parents[2],
     )
-    (folder,) = tmp_path.iterdir()
-    assert folder.name == done.folder.name
-    for name in ("results.json", "returns.csv", "report.html", "models/AA.onnx"):
-        assert (folder / name).read_bytes() == (done.folder / name).read_bytes()
+    equal_bytes(tmp_path / done.folder.name, done.folder)
 
 
 def test_the_hash_covers_config_and_bars() -> None:
@@ -180,6 +225,7 @@ def test_the_hash_covers_config_and_bars() -> None:
     base = run_hash(experiment_of("AA"), bars)
     assert run_hash(experiment_of("AA"), bars_of("AA")) == base
     assert run_hash(experiment_of("AA", cost_bps=6.0), bars) != base
+    assert run_hash(experiment_of("AA", seeds=3), bars) != base
     other_seed = QUICK.model_copy(update={"seed": 1})
     assert run_hash(experiment_of("AA", training=other_seed), bars) != base
     bars["AA"].iloc[3, 4] += 1
@@ -192,32 +238,45 @@ def given_model(folder: Path, train_end: str, **card: Any) -> tuple[Path, str]:
 
 
 def test_a_given_model(tmp_path: Path) -> None:
-    path, sha256 = given_model(tmp_path, "2002-01-31")
-    experiment = experiment_of(
-        "AA", model_sha256=sha256, validation_start=None, test_start="2002-02-01"
-    )
+    path, sha256 = given_model(tmp_path, "2001-05-31")
+    experiment = experiment_of("AA", model_sha256=sha256, seeds=1)
     done = compare(experiment, bars_of("AA"), runs=tmp_path / "runs", model=path)
-    facts = done.summary["symbols"]["AA"]["model"]
-    assert facts["sha256"] == sha256
-    assert facts["file"] == "given.onnx"
+    part = done.summary["symbols"]["AA"]
+    assert part["models"]["given"]["sha256"] == sha256
+    assert part["models"]["given"]["file"] == "given.onnx"
+    assert set(LABELS) - set(part["strategies"]) == {"logistic", "shuffled"}
     assert not (done.folder / "models").exists()
+
+
+def test_a_given_chain_is_a_model_too(tmp_path: Path) -> None:
+    path, _ = given_model(tmp_path, "2001-05-31")
+    start = pd.Timestamp("2001-07-01").to_pydatetime()
+    chain = write_chain(tmp_path, [Period(start=start, end=None, models=(path.name,))])
+    single = compare(
+        experiment_of("AA", model_sha256=load_model(path).sha256, seeds=1),
+        bars_of("AA"), runs=tmp_path / "runs", model=path,
+    )  # fmt: skip
+    chained = compare(
+        experiment_of("AA", model_sha256=chain.sha256, seeds=1),
+        bars_of("AA"), runs=tmp_path / "runs", model=tmp_path,
+    )  # fmt: skip
+    assert chained.folder != single.folder
+    assert chained.summary["equal_weight"] == single.summary["equal_weight"]
+    # Two models were tried on these days by now.
+    assert (single.summary["trials"], chained.summary["trials"]) == (1, 2)
 
 
 def test_a_given_model_trained_on_test_bars(tmp_path: Path) -> None:
     path, sha256 = given_model(tmp_path, "2002-02-04")
-    experiment = experiment_of(
-        "AA", model_sha256=sha256, validation_start=None, test_start="2002-02-04"
-    )
-    with pytest.raises(InSampleError, match="trained on bars up to 2002-02-04"):
+    experiment = experiment_of("AA", model_sha256=sha256, seeds=1)
+    with pytest.raises(InSampleError, match="trained on bars before 2002-02-05"):
         compare(experiment, bars_of("AA"), runs=tmp_path / "runs", model=path)
 
 
 def test_another_model_than_the_experiment_names(tmp_path: Path) -> None:
-    path, _ = given_model(tmp_path, "2002-01-31")
-    experiment = experiment_of(
-        "AA", model_sha256="0" * 64, validation_start=None, test_start="2002-02-04"
-    )
-    with pytest.raises(ExperimentError, match="not the model file"):
+    path, _ = given_model(tmp_path, "2001-05-31")
+    experiment = experiment_of("AA", model_sha256="0" * 64, seeds=1)
+    with pytest.raises(ExperimentError, match="not the model that the experiment names"):
         compare(experiment, bars_of("AA"), runs=tmp_path / "runs", model=path)
 
 
@@ -228,10 +287,15 @@ def test_bars_that_do_not_fit(tmp_path: Path) -> None:
     weekly["AA"].attrs["interval"] = "1wk"
     with pytest.raises(ExperimentError, match="expected bars of 1d, found 1wk"):
         compare(experiment_of("AA"), weekly, runs=tmp_path)
-    late = experiment_of("AA", test_start="2005-01-01")
+    dates = {"validation_start": "2004-01-01", "test_start": "2005-01-01"}
     with pytest.raises(BarsError, match="0 bars from test_start 2005-01-01"):
-        compare(late, bars_of("AA"), runs=tmp_path)
+        compare(experiment_of("AA", folds=[dates]), bars_of("AA"), runs=tmp_path)
+    with pytest.raises(BarsError, match=r"156 bars before the first test.*at least 283 are needed"):
+        compare(experiment_of("AA", momentum_grid=(252,)), bars_of("AA"), runs=tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+FOLD = {"validation_start": "2002-01-01", "test_start": "2002-06-01"}
 
 
 @pytest.mark.parametrize(
@@ -241,12 +305,16 @@ def test_bars_that_do_not_fit(tmp_path: Path) -> None:
         ({"symbols": ("AA", "AA")}, "each once"),
         ({"symbols": ("../AA",)}, "such as AAPL"),
         ({"name": "a/b"}, "letters, digits"),
-        ({"ema_fast": 60}, "ema_fast=60 must be below ema_slow=50"),
-        ({"validation_start": "2030-01-01"}, "must be before test_start"),
-        ({"validation_start": None}, "validation_start is needed"),
+        ({"ema_grid": [[60, 50]]}, "1 <= fast < slow"),
+        ({"momentum_grid": []}, "look-backs of 1 bar or more"),
+        ({"folds": []}, "at least one fold"),
+        ({"folds": [FOLD, FOLD]}, "a later test_start than the one before"),
+        ({"folds": [FOLD | {"validation_start": "2003-01-01"}]}, "must ascend"),
         ({"cost_bps": -1}, "cost_bps"),
         ({"cost_bsp": 5}, "cost_bsp"),
         ({"target": 0}, "target"),
+        ({"seeds": 0}, "seeds: expected a number of at least 1"),
+        ({"random_shifts": 10}, "random_shifts: expected a number of at least 200"),
     ],
 )
 def test_experiments_that_contradict_themselves(changes: dict[str, Any], message: str) -> None:
@@ -257,50 +325,54 @@ def test_experiments_that_contradict_themselves(changes: dict[str, Any], message
 
 
 def test_a_model_of_other_bars_is_not_taken(done: Any, tmp_path: Path) -> None:
-    arguments = (experiment_of("AA"), bars_of("AA"))
-    first = compare(*arguments, runs=tmp_path)
-    expected = (first.folder / "results.json").read_bytes()
-    for name in ("AA.onnx", "AA.json"):
-        other = done.folder / "models" / name.replace("AA", "BB")
-        (first.folder / "models" / name).write_bytes(other.read_bytes())
-    (first.folder / "results.json").unlink()
-    compare(*arguments, runs=tmp_path)
-    assert (first.folder / "results.json").read_bytes() == expected
-
-
-def given_run(bars: dict[str, pd.DataFrame], folder: Path, **changes: Any) -> dict[str, Any]:
-    """Return the results of a comparison with a given model: no training."""
-    symbols = tuple(bars)
-    path = write_model(folder / "given.onnx", 8, symbols=symbols, train_end="2001-12-31")
-    fields = {"model_sha256": load_model(path).sha256, "validation_start": None}
-    experiment = experiment_of("AA", symbols=symbols, test_start="2002-02-01", **fields, **changes)
-    return compare(experiment, bars, runs=folder / "runs", model=path).summary
-
-
-def test_symbols_of_other_calendars_are_not_pooled(tmp_path: Path) -> None:
     bars = bars_of("AA", "BB")
-    bars["BB"].index = bars["BB"].index + pd.Timedelta(hours=16)
-    summary = given_run(bars, tmp_path)
-    assert "equal_weight" not in summary
-    assert "calendars differ" in summary["cautions"][-1]
+    bars["AA"].iloc[:50] *= 1.01
+    target = compare(experiment_of("AA", "BB"), bars, runs=tmp_path, workers=1)
+    assert target.folder.name != done.folder.name
+    name = "models/AA/lstm/fold0-seed0.onnx"
+    stale = (done.folder / name).read_bytes()
+    fresh = (target.folder / name).read_bytes()
+    for kind in ("onnx", "json"):
+        source = (done.folder / name).with_suffix(f".{kind}")
+        (target.folder / name).with_suffix(f".{kind}").write_bytes(source.read_bytes())
+    (target.folder / "results.json").unlink()
+    compare(experiment_of("AA", "BB"), bars, runs=tmp_path, workers=1)
+    assert stale != fresh
+    assert (target.folder / name).read_bytes() == fresh
 
 
-def test_an_account_that_lost_all_is_not_pooled(tmp_path: Path) -> None:
-    bars = bars_of("AA", "BB")
-    bars["BB"].iloc[420:, :4] *= 30.0
-    summary = given_run(bars, tmp_path, shorts=True)
-    assert "equal_weight" not in summary
-    assert "lost all of its money: BB" in summary["cautions"][-1]
+def test_two_runs_do_not_write_one_folder(done: Any) -> None:
+    (done.folder / "results.json").unlink()
+    arguments = (experiment_of("AA", "BB"), bars_of("AA", "BB"))
+    with (
+        only_writer(done.folder),
+        pytest.raises(ExperimentError, match="another run is writing here"),
+    ):
+        compare(*arguments, runs=done.folder.parent)
+    assert compare(*arguments, runs=done.folder.parent, workers=1).summary == done.summary
 
 
-def test_doubtful_figures_are_named(tmp_path: Path) -> None:
-    bars = bars_of("AA", "BB")
-    bars["BB"].attrs["notes"] = ["caution: raw prices used"]
-    summary = given_run(bars, tmp_path, cash=10.0)
-    assert "BB: raw prices used" in summary["cautions"]
-    assert any("AA, Buy & hold: 10 of cash buys no unit" in text for text in summary["cautions"])
+def test_an_edited_ledger_stops_a_run(done: Any, tmp_path: Path) -> None:
+    (tmp_path / "ledger.jsonl").write_text('{"id":"made up"}\n')
+    with pytest.raises(ExperimentError, match="edited or cut"):
+        compare(experiment_of("AA"), bars_of("AA"), runs=tmp_path, workers=1)
+    assert not list(tmp_path.rglob("results.json"))
 
 
-def test_calls_inside_the_dead_band_do_not_count(tmp_path: Path) -> None:
-    summary = given_run(bars_of("AA"), tmp_path, dead_band=0.49)
-    assert summary["symbols"]["AA"]["calls"]["rows"] == 0
+def test_degenerate_strategies_are_said_not_to_be_defined(tmp_path: Path) -> None:
+    """A dead band of nearly a half: the LSTM, its inverse and its random twins never trade."""
+    experiment = experiment_of("AA", dead_band=0.49)
+    done = compare(experiment, bars_of("AA"), runs=tmp_path, workers=1)
+    row = done.summary["symbols"]["AA"]["strategies"]["lstm"]
+    assert (row["trades"], row["sharpe"], row["hit_rate"]) == (0, None, None)
+    verdict = done.summary["evidence"]["verdict"]
+    assert (verdict["overall"], verdict["reason"]) == ("does not beat", "never traded")
+    assert done.summary["symbols"]["AA"]["calls"]["calls"] == 0
+    assert done.summary["symbols"]["AA"]["calls"]["accuracy"] is None
+    text = (done.folder / "report.html").read_text()
+    assert "not defined" in text
+
+
+def test_bars_and_settings_of_a_given_experiment_are_kept(done: Any) -> None:
+    kept = json.loads((done.folder / "experiment.json").read_text())
+    assert Experiment(**kept) == experiment_of("AA", "BB")

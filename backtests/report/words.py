@@ -1,0 +1,44 @@
+"""What the report says in words of a verdict, a strategy, and a figure."""
+
+from __future__ import annotations
+
+__all__ = ["ABOUT", "MEANINGS", "NO_VERDICT", "PLACEBO_NOTES"]
+
+MEANINGS = {
+    "beats": (
+        "It earned more for its risk than every baseline, by more than luck and the number of"
+        " trials explain, and not just by being more or less in the market."
+    ),
+    "does not beat": (
+        "At least one baseline does as well, or nearly: an advantage over it that would be worth"
+        " having is ruled out."
+    ),
+    "cannot tell": (
+        "On these days skill cannot be told from luck. This does not mean that the LSTM and its"
+        " baselines are equally good."
+    ),
+}
+"""What each word of the verdict means."""
+
+NO_VERDICT = "Without one series of returns there is nothing to judge: see each symbol by itself."
+
+PLACEBO_NOTES = {
+    "foresight": "knows the next move: the most that these bars and costs allow",
+    "inverted": "the same calls upside down: should it do as well, the calls say nothing",
+    "shuffled": "trained on labels in random order: what is earned without anything to learn",
+}
+"""What each placebo shows."""
+
+ABOUT = {
+    "lstm": "long while the network's probability of a rise is above one half",
+    "ema": "long while the fast moving average is above the slow one",
+    "momentum": "long after a rise over the look-back",
+    "mean": "long while the mean of all returns so far is above zero",
+    "reversal": "long after a bar that fell",
+    "majority": "always the commoner direction of the bars before the fold",
+    "logistic": "the LSTM's inputs and labels with a logistic regression in its place",
+    "buy_and_hold": "buys once and holds",
+    "volatility": "buy & hold, made smaller while the market is more volatile than the target",
+    "random": "equal money in many callers, each with the LSTM's own calls moved round in time",
+} | PLACEBO_NOTES
+"""What each strategy does."""

@@ -1,0 +1,122 @@
+"""The table: every strategy of one symbol through backtrader, stored and repeated by the replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..signals.bars import bars_digest
+from ..signals.chain import Chain, load_chain
+from ..signals.errors import NextbarError
+from ..signals.latest import open_model
+from ..signals.manifest import Rule
+from ..signals.store import canonical_json, digest
+from ..strategies import BuyAndHold, FollowDirection
+from .contenders import Contender, contenders, first_test_bar
+from .engine import Account, run
+from .experiment import Experiment
+from .models import Models
+from .result import Result
+from .shadows import Shadows, shadows
+from .simulate import simulate
+from .stored import load_result, save_result
+from .tuning import write_rules
+
+__all__ = ["Part", "check_replay", "run_symbol"]
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """All that was run for one symbol."""
+
+    frame: pd.DataFrame
+    models: Models
+    rules: Mapping[str, tuple[Rule, ...]]
+    """By strategy the rule of each fold."""
+    results: dict[str, Result]
+    """By strategy, placebos included."""
+    shadows: Shadows
+
+
+def run_symbol(
+    experiment: Experiment,
+    frame: pd.DataFrame,
+    models: Models,
+    folder: Path,
+    on_result: Callable[[int, int, str], None],
+) -> Part:
+    """Fit the rules, run every strategy of one symbol, and let the replay repeat each.
+
+    Results found in ``folder/cells`` are taken over when all that decides them is the same.
+    `on_result` is called with the strategies done, all of them, and the newest one's name.
+    """
+    symbol = str(frame.attrs["symbol"])
+    home = folder / "rules" / symbol
+    rules = write_rules(frame, experiment, home, models.horizon, models.target)
+    field = contenders(frame, experiment, models, home)
+    results: dict[str, Result] = {}
+    for contender in field:
+        path = folder / "cells" / f"{symbol}-{contender.name}.npz"
+        key = _key(experiment, frame, contender, models, home)
+        result = load_result(path, key)
+        if result is None:
+            result = _run(experiment, frame, contender)
+            check_replay(frame, contender, result, experiment)
+            save_result(path, result, key)
+        results[contender.name] = result
+        on_result(len(results), len(field), f"{symbol}, {contender.name}")
+    beside = shadows(frame, experiment, models, field)
+    return Part(frame, models, rules, results | beside.results, beside)
+
+
+def check_replay(
+    frame: pd.DataFrame, contender: Contender, result: Result, experiment: Experiment
+) -> None:
+    """Raise NextbarError where the replay's account differs from backtrader's in any bit.
+
+    It holds the array functions, the indicators and the two brokers together, in every run.
+    """
+    bars = frame.iloc[first_test_bar(frame, experiment) :]
+    twin = simulate(bars, contender.calls, experiment, name=contender.name)
+    for name in ("equity", "position"):
+        mine, theirs = getattr(twin, name).to_numpy(), getattr(result, name).to_numpy()
+        if not np.array_equal(mine, theirs):
+            when = bars.index[int(np.argmax(mine != theirs))]
+            raise NextbarError(
+                f"{frame.attrs['symbol']}, {contender.name}: backtrader and its replay differ in"
+                f" {name} from {when} on. This is an error of nextbar: please report it."
+            )
+
+
+def _run(experiment: Experiment, frame: pd.DataFrame, contender: Contender) -> Result:
+    sizing = experiment.model_dump(include={"shorts", "target", "step", "band", "on_zero"})
+    if contender.calls.band is not None:
+        sizing["band"] = contender.calls.band
+    if contender.signal is not None:
+        sizing["signal"] = contender.signal
+    return run(
+        frame,
+        BuyAndHold if contender.signal is None else FollowDirection,
+        sizing,
+        Account(experiment.cash, experiment.cost_bps),
+        name=contender.name,
+        first=experiment.test_start,
+    )
+
+
+def _key(
+    experiment: Experiment, frame: pd.DataFrame, contender: Contender, models: Models, rules: Path
+) -> str:
+    """Return the digest of all that decides a result: config, bars, and the calls' origin."""
+    origin: Any = contender.name
+    if contender.name in models.paths:
+        origin = open_model(models.paths[contender.name]).sha256
+    elif (rules / contender.name).is_dir():
+        chain: Chain = load_chain(rules / contender.name)
+        origin = chain.sha256
+    return digest(canonical_json([experiment.model_dump(mode="json"), bars_digest(frame), origin]))
