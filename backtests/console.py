@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .comparison import Step
 
 __all__ = [
+    "Drawing",
     "Steps",
     "TrainingProgress",
     "calls_table",
@@ -95,22 +97,12 @@ def _rows_table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-class TrainingProgress:
-    """A line a training: epoch, loss, validation accuracy, time left. Silent when piped."""
+class Drawing:
+    """Progress on standard error while its body runs; silent when that is no terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, *columns: ProgressColumn) -> None:
         console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("epoch {task.completed}/{task.total}"),
-            TextColumn("{task.fields[note]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._tasks: dict[str, Any] = {}
-        self._last: dict[str, int] = {}
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -125,6 +117,21 @@ class TrainingProgress:
     ) -> None:
         """Stop drawing, whatever happened."""
         self._progress.stop()
+
+
+class TrainingProgress(Drawing):
+    """A line a training: epoch, loss, validation accuracy, time left."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("epoch {task.completed}/{task.total}"),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )
+        self._tasks: dict[str, Any] = {}
+        self._last: dict[str, int] = {}
 
     def epoch(self, symbol: str, epoch: Epoch) -> None:
         """Show a finished epoch."""
@@ -140,12 +147,11 @@ class TrainingProgress:
             self._progress.update(self._tasks[symbol], total=self._last[symbol])
 
 
-class Steps:
+class Steps(Drawing):
     """The progress of a comparison, a bar for each stage: call it with each of its steps."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description:10}"),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
@@ -153,24 +159,8 @@ class Steps:
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
         )
         self._tasks: dict[str, Any] = {}
-
-    def __enter__(self) -> Self:
-        """Start drawing."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop drawing, whatever happened."""
-        self._progress.stop()
 
     def __call__(self, step: Step) -> None:
         """Show one step."""

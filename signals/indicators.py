@@ -1,4 +1,4 @@
-"""Direction indicators for backtrader: signals are compared by swapping one class.
+"""Direction indicators of models and of files: signals are compared by swapping one class.
 
 Every indicator has the lines `direction`, in {-1, 0, +1} and never NaN, decided at the close of
 its bar and meant to be filled at the next open, and `score`, the number behind it.
@@ -21,31 +21,13 @@ import pandas as pd
 
 from .arrays import FloatArray, Numbers
 from .bars import COLUMNS
-from .baselines import (
-    ConstantDirection,
-    EMADirection,
-    MomentumDirection,
-    ReversalDirection,
-    RuleDirection,
-)
 from .calls import Calls, load_calls
 from .direction import DirectionIndicator
 from .errors import ExperimentError, InSampleError, did_you_mean
 from .latest import check_fit, open_model, uses_of
 from .model import Model
-from .running import MeanDirection, VolatilityTargetDirection
 
-__all__ = [
-    "ConstantDirection",
-    "EMADirection",
-    "LSTMDirection",
-    "MeanDirection",
-    "MomentumDirection",
-    "ReversalDirection",
-    "RuleDirection",
-    "SeriesDirection",
-    "VolatilityTargetDirection",
-]
+__all__ = ["LSTMDirection", "SeriesDirection"]
 
 
 class SeriesDirection(DirectionIndicator):

@@ -15,6 +15,8 @@ EXPECTED = {
     "nextbar/signals/data/CREDITS.md",
     "nextbar/signals/sources/yahoo.py",
     "nextbar/backtests/report/__init__.py",
+    "nextbar/backtests/audit/__init__.py",
+    "nextbar/backtests/evidence/__init__.py",
     "nextbar/backtests/report/report.html",
     "nextbar/backtests/cli.py",
 }
@@ -64,12 +66,17 @@ def main(wheel: str) -> None:
         ["bars", "AAPL", "--json"],
         ["inspect", model, "--json"],
         ["signal", "AAPL", "--model", model, "--json"],
-        ["compare", "AAPL", "--model", model],
+        ["audit", "nextbar.signals:EMADirection", "--bars", "300"],
     ):
         subprocess.run([nextbar, *command], check=True, stdout=subprocess.DEVNULL)
     refused = subprocess.run([nextbar, "train", "AAPL"], capture_output=True, text=True)
     check(refused.returncode == 2, f"training without the extra ended with {refused.returncode}")
     check("nextbar[train]" in refused.stderr, f"said {refused.stderr!r}")
+    refused = subprocess.run(
+        [nextbar, "compare", "AAPL", "--model", model], capture_output=True, text=True
+    )
+    check(refused.returncode == 2, f"comparing without the extra ended with {refused.returncode}")
+    check("nextbar[compare]" in refused.stderr, f"said {refused.stderr!r}")
     sys.stdout.write("wheel: complete, and works without the extras\n")
 
 

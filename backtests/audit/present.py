@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..console import Drawing
 from .findings import CAUTION, AuditReport, Finding, plain
 
 __all__ = ["AuditProgress", "show_report"]
@@ -80,34 +79,17 @@ def _text(value: float | str | None) -> str:
     return text[:12] if len(text) == DIGEST else text[:40]
 
 
-class AuditProgress:
-    """A bar with the check under way and the time left. Silent when piped."""
+class AuditProgress(Drawing):
+    """A bar with the check under way and the time left."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("audit", total=None)
-
-    def __enter__(self) -> Self:
-        """Start drawing."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop drawing, whatever happened."""
-        self._progress.stop()
 
     def __call__(self, check: str, done: int, expected: int) -> None:
         """Show the run that begins."""

@@ -18,9 +18,10 @@ from typing import Any
 
 import pandas as pd
 
+from ...signals.baselines import RuleDirection
 from ...signals.chain import load_chain
 from ...signals.errors import ExperimentError, NextbarError, did_you_mean
-from ...signals.indicators import LSTMDirection, RuleDirection
+from ...signals.indicators import LSTMDirection
 from ...signals.latest import open_model
 from ...signals.model import MANIFEST
 from .cerebros import indicator_program, is_cerebro, kind_of, run_program, strategy_program
