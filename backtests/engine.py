@@ -21,7 +21,7 @@ from ..signals.errors import ExperimentError
 from ..strategies.follow import FollowDirection
 from .result import Result
 
-__all__ = ["Account", "run"]
+__all__ = ["Account", "feed_of", "run"]
 
 # backtrader fills these classes through metaclasses, out of sight of a type checker.
 _Cerebro: Any = bt.Cerebro
@@ -112,7 +112,7 @@ def _run_cerebro(
 ) -> tuple[_Recorder, list[float]]:
     """Run Cerebro with `settings`; return the recorder and one return per bar of `bars`."""
     cerebro = _Cerebro(stdstats=False, **settings)
-    cerebro.adddata(_feed(bars))
+    cerebro.adddata(feed_of(bars))
     cerebro.broker.setcash(account.cash)
     cerebro.broker.setcommission(commission=account.cost_bps / 1e4)
     cerebro.addstrategy(strategy_class, **params)
@@ -178,7 +178,7 @@ def _first_position(bars: pd.DataFrame, first: dt.date | str) -> int:
     return start
 
 
-def _feed(bars: pd.DataFrame) -> Any:
+def feed_of(bars: pd.DataFrame) -> Any:
     """Return a feed named after the symbol that knows the length of its bars."""
     interval = bars.attrs["interval"]
     match = re.fullmatch(r"([1-9]\d*)(s|m|h|d|wk|mo)", interval)

@@ -18,7 +18,7 @@ from ...signals.errors import BarsError, ExperimentError
 from ...signals.indicators import LSTMDirection
 from ...signals.latest import open_model, uses_of
 from ...strategies.follow import FollowDirection
-from ..engine import Account, _feed
+from ..engine import Account, feed_of
 from .traces import Fill, FloatArray, Trace
 
 __all__ = ["indicator_program", "is_cerebro", "kind_of", "run_program", "strategy_program"]
@@ -51,7 +51,7 @@ def strategy_program(strategy: Any, params: Mapping[str, Any]) -> Callable[[pd.D
     def program(frame: pd.DataFrame) -> Any:
         cerebro = _Cerebro()
         account = Account()
-        cerebro.adddata(_feed(frame))
+        cerebro.adddata(feed_of(frame))
         cerebro.broker.setcash(account.cash)
         cerebro.broker.setcommission(commission=account.cost_bps / 1e4)
         cerebro.addstrategy(strategy, **params)
