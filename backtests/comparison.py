@@ -18,7 +18,7 @@ from ..signals.errors import BarsError, ExperimentError
 from ..signals.store import canonical_json, write_atomic
 from .experiment import FEWEST_BARS, Experiment, run_hash
 from .outputs import only_writer, tidy
-from .report import available, render
+from .report import render
 from .result import Result
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Step", "compare"]
 
-FILES = ("results.json", "returns.csv")
+FILES = ("results.json", "returns.csv", "report.html")
 
-REPORT = "report.html"
-
-NEEDED = ("arch", "filelock", "joblib", "numba", "purgedcv", "sklearn", "statsmodels")
-"""What the evidence is computed with: the extra ``[compare]``."""
+NEEDED = (
+    "arch", "filelock", "jinja2", "joblib", "numba", "plotly", "purgedcv", "statsmodels",
+)  # fmt: skip
+"""What evidence and report are made with: the extra ``[compare]``."""
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ def _fitting(experiment: Experiment, frame: pd.DataFrame, symbol: str) -> pd.Dat
 
 def _finished(folder: Path, name: str) -> dict[str, Any] | None:
     """Return the results of a finished run, None where there is none."""
-    files = (*FILES, REPORT) if available() else FILES
-    if not all((folder / file).is_file() for file in files):
+    if not all((folder / file).is_file() for file in FILES):
         return None
     try:
         content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -221,8 +220,7 @@ def _write(
         {f"{symbol} {k}": r.returns for symbol, runs in results.items() for k, r in runs.items()}
     )
     write_atomic(folder / "returns.csv", returns.to_csv(index_label="date"))
-    if available():
-        write_atomic(folder / REPORT, render(content, results))
+    write_atomic(folder / "report.html", render(content, results))
     # Last, because it is what says that the run is finished.
     write_atomic(folder / "results.json", text + "\n")
     return content

@@ -132,4 +132,7 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _text(value: float | None, form: str) -> str:
-    return "n/a" if value is None else form.format(value)
+    if value is None:
+        return "n/a"
+    # Only perfect foresight gets there: decimals would push other columns off the terminal.
+    return f"{value:.0%}" if form.endswith("%}") and abs(value) >= 100 else form.format(value)

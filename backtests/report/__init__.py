@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..result import Result
 
-__all__ = ["available", "render"]
-
-
-def available() -> bool:
-    """Return whether the libraries of the extra ``[compare]`` that `render` needs are installed."""
-    return all(find_spec(name) for name in ("jinja2", "plotly"))
+__all__ = ["render"]
 
 
 def render(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Result]]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from nextbar.backtests import Experiment, compare
+from nextbar.backtests import Experiment, compare, comparison
 from nextbar.backtests.common import LABELS
 from nextbar.backtests.comparison import Step
 from nextbar.backtests.experiment import make_experiment, run_hash, shared_dates
@@ -339,6 +339,16 @@ def test_a_model_of_other_bars_is_not_taken(done: Any, tmp_path: Path) -> None:
     compare(experiment_of("AA", "BB"), bars, runs=tmp_path, workers=1)
     assert stale != fresh
     assert (target.folder / name).read_bytes() == fresh
+
+
+@pytest.mark.parametrize("missing", ["arch", "plotly"])
+def test_without_the_extra_one_line_says_what_to_install(
+    missing: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(comparison, "find_spec", lambda name: None if name == missing else object())
+    words = rf"needs {missing}: pip install 'nextbar\[compare\]'"
+    with pytest.raises(ExperimentError, match=words):
+        compare(experiment_of("AA"), bars_of("AA"), runs=tmp_path)
 
 
 def test_two_runs_do_not_write_one_folder(done: Any) -> None:

@@ -1,5 +1,4 @@
 import hashlib
-import importlib
 import json
 import os
 import pickle
@@ -9,7 +8,7 @@ import sys
 
 import pytest
 from nextbar.backtests import Experiment, compare
-from nextbar.backtests.report import available, render
+from nextbar.backtests.report import render
 from nextbar.signals import load_bars, load_model
 from nextbar.signals.store import canonical_json
 from plotly.offline import get_plotlyjs
@@ -28,21 +27,13 @@ def page(given):
     return render(*given)
 
 
-def test_the_report_is_available_and_costs_nothing_to_import():
-    assert available()
+def test_the_report_costs_nothing_to_import():
     code = (
         "import sys, nextbar.backtests.report;"
         "print([n for n in ('jinja2', 'plotly', 'pandas') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("missing", ["jinja2", "plotly"])
-def test_it_is_not_available_without_its_libraries(monkeypatch, missing):
-    report = importlib.import_module("nextbar.backtests.report")
-    monkeypatch.setattr(report, "find_spec", lambda name: None if name == missing else object())
-    assert not available()
 
 
 def test_the_page_loads_nothing(page):
