@@ -54,7 +54,7 @@ def why_not_pooled(results: Mapping[str, Mapping[str, Result]]) -> str | None:
         f"{symbol}, {LABELS[name]}"
         for symbol, strategies in results.items()
         for name, result in strategies.items()
-        if (result.equity <= 0).any()
+        if name in STRATEGIES and (result.equity <= 0).any()
     ]
     return f"lost all of its money: {'; '.join(lost)}" if lost else None
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ import pandas as pd
 
 from ..signals.bars import check_bars
 from ..signals.errors import BarsError, ExperimentError
-from ..signals.store import canonical_json, write_atomic
+from ..signals.store import canonical_json, digest, write_atomic
 from .experiment import FEWEST_BARS, Experiment, run_hash
 from .outputs import only_writer, tidy
 from .report import render
 from .result import Result
+from .trials import trials_by_now
 
 if TYPE_CHECKING:
     from .models import Models
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Step", "compare"]
 
-FILES = ("results.json", "returns.csv", "report.html")
+BESIDE = ("returns.csv", "report.html")
+"""What is written beside ``results.json``."""
 
 NEEDED = (
     "arch", "filelock", "jinja2", "joblib", "numba", "plotly", "purgedcv", "statsmodels",
@@ -59,6 +62,8 @@ class Comparison:
     """What ``results.json`` holds."""
     resumed: bool
     """Whether all of it was found finished."""
+    trials: int
+    """Configurations tried on these days by now; the run's own figures keep its first count."""
 
 
 def compare(
@@ -103,15 +108,16 @@ def compare(
     bars = _checked(experiment, bars)
     name = run_hash(experiment, bars)
     folder = Path(runs) / f"{experiment.name}-{name[:12]}"
+    tried = trials_by_now(experiment, bars, name, Path(runs))  # an edited ledger stops here
     found = _finished(folder, name)
     if found is not None:
-        return Comparison(folder, found, resumed=True)
+        return Comparison(folder, found, resumed=True, trials=tried)
     on_step = on_step or _ignore
     with tidy(folder), only_writer(folder):
         write_atomic(folder / "experiment.json", canonical_json(experiment.model_dump(mode="json")))
         models = partial(_models, experiment, bars, folder, model, workers, on_step)
         content = _run(experiment, bars, folder, name, models, on_step)
-    return Comparison(folder, content, resumed=False)
+    return Comparison(folder, content, resumed=False, trials=content["trials"])
 
 
 def _run(
@@ -151,7 +157,8 @@ def _models(
     from .models import given_model, train_models
 
     if model is not None:
-        return dict.fromkeys(bars, given_model(experiment, model))
+        last = max(frame.index[-1] for frame in bars.values())
+        return dict.fromkeys(bars, given_model(experiment, model, last))
 
     def on_model(done: int, of: int, what: str) -> None:
         on_step(Step("models", done, of, what))
@@ -190,6 +197,7 @@ def _fitting(experiment: Experiment, frame: pd.DataFrame, symbol: str) -> pd.Dat
             f" {experiment.test_start}; at least {needed} are needed to warm the rules up and"
             " choose them. Load earlier bars, start the test later, or shorten the grids."
         )
+    _check_tests(experiment, frame, symbol)
     test = len(frame) - before
     if test < 2:
         raise BarsError(
@@ -199,28 +207,54 @@ def _fitting(experiment: Experiment, frame: pd.DataFrame, symbol: str) -> pd.Dat
     return frame
 
 
+def _check_tests(experiment: Experiment, frame: pd.DataFrame, symbol: str) -> None:
+    """Raise ExperimentError for a fold without a bar, or cash that buys nothing."""
+    starts = [pd.Timestamp(fold.test_start) for fold in experiment.folds]
+    rows = [*frame.index.searchsorted(pd.DatetimeIndex(starts)), len(frame)]
+    for start, (first, last) in zip(starts, pairwise(rows), strict=True):
+        if first == last and first < len(frame):
+            raise ExperimentError(
+                f"{symbol}: no bar in the test that starts on {start.date()}. Leave that fold out."
+            )
+    prices = frame["close"].iloc[rows[0] :]
+    most = experiment.cash * experiment.target
+    if experiment.step is not None and len(prices) and (prices * experiment.step > most).all():
+        raise ExperimentError(
+            f"{symbol}: {experiment.cash:g} of cash buys no unit near {prices.iloc[0]:g}. Use"
+            " fractions or more cash."
+        )
+
+
 def _finished(folder: Path, name: str) -> dict[str, Any] | None:
-    """Return the results of a finished run, None where there is none."""
-    if not all((folder / file).is_file() for file in FILES):
-        return None
+    """Return the results of a finished run, None where there is none or a file was changed."""
     try:
         content: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        return content if content["hash"] == name else None
-    except (OSError, ValueError, KeyError, TypeError):
+        files = {file: digest((folder / file).read_bytes()) for file in BESIDE}
+        mine = content["hash"] == name and content["seal"] == _seal(content, files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    return content if mine else None
+
+
+def _seal(content: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    """Return the digest of all that a finished run has written: accidents and edits are found."""
+    return digest(canonical_json([{k: v for k, v in content.items() if k != "seal"}, files]))
 
 
 def _write(
     folder: Path, summary: dict[str, Any], results: Mapping[str, Mapping[str, Result]]
 ) -> dict[str, Any]:
     """Write the run's files and return the summary as a later run will read it."""
-    text = canonical_json(summary)
-    content: dict[str, Any] = json.loads(text)
+    content: dict[str, Any] = json.loads(canonical_json(summary))
     returns = pd.DataFrame(
         {f"{symbol} {k}": r.returns for symbol, runs in results.items() for k, r in runs.items()}
     )
-    write_atomic(folder / "returns.csv", returns.to_csv(index_label="date"))
-    write_atomic(folder / "report.html", render(content, results))
+    texts = dict(
+        zip(BESIDE, (returns.to_csv(index_label="date"), render(content, results)), strict=True)
+    )
+    for file, text in texts.items():
+        write_atomic(folder / file, text)
+    content["seal"] = _seal(content, {file: digest(text) for file, text in texts.items()})
     # Last, because it is what says that the run is finished.
-    write_atomic(folder / "results.json", text + "\n")
+    write_atomic(folder / "results.json", canonical_json(content) + "\n")
     return content

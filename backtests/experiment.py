@@ -41,6 +41,10 @@ EXPECTED = {
     "finite_number": "a finite number",
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "a text",
+    "tuple_type": "a list such as [1, 2]",
+    "model_type": "a table",
     **dict.fromkeys(
         ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
         "a date such as 2010-01-31",
@@ -72,8 +76,8 @@ class Settings(BaseModel):
     target: float = Field(0.95, gt=0, le=1)
     """Share of the account value that a position takes; the rest is a buffer against gaps: near 1,
     openings are refused whenever the next open is above the close."""
-    step: float | None = Field(1.0, gt=0)
-    """Lot size; None trades fractions."""
+    step: float | None = Field(1.0, ge=1e-9)
+    """Lot size; None, or 0 in a file, trades fractions."""
     band: float | None = Field(None, ge=0)
     """Rebalance a position that is off by more than this share of the account; None never."""
     on_zero: Literal["flat", "hold"] = "flat"
@@ -96,9 +100,18 @@ class Settings(BaseModel):
     @field_validator("name")
     @classmethod
     def _file_name(cls, name: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise ValueError(f"expected letters, digits, dot, dash and underscore, found {name!r}")
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise ValueError(
+                "expected at most 100 letters, digits, dots, dashes and underscores, found"
+                f" {name[:120]!r}"
+            )
         return name
+
+    @field_validator("step", mode="before")
+    @classmethod
+    def _fractions(cls, step: Any) -> Any:
+        # A file cannot say None.
+        return None if step == 0 else step
 
     @field_validator("ema_grid")
     @classmethod
@@ -172,7 +185,9 @@ def one_line(
     """
     parts: list[str] = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
+        if "int" in problem["loc"] and isinstance(problem["input"], list):
+            continue  # a list was meant: what is wrong inside it is told by itself
+        field = ".".join(str(part) for part in problem["loc"] if _told(part))
         reason = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             reason = f"unknown.{did_you_mean(str(problem['loc'][-1]), known).rstrip('.')}"
@@ -180,6 +195,8 @@ def one_line(
             words = re.findall(r"'([^']*)'", problem["msg"])
             hint = did_you_mean(str(problem["input"]), words).rstrip(".")
             reason = f"unknown {problem['input']!r}.{hint}"
+        elif problem["type"] == "missing":
+            reason = "is missing"
         elif problem["type"] != "value_error":
             expected = EXPECTED.get(problem["type"])
             reason = f"expected {expected.format(**problem.get('ctx', {}))}" if expected else reason
@@ -187,6 +204,11 @@ def one_line(
         parts.append(f"{name(field)}: {reason}" if field else reason)
     text = "; ".join(parts)
     return text if text.endswith("?") else f"{text}."
+
+
+def _told(part: int | str) -> bool:
+    """Return whether a part of a problem's place is a name of ours, not one of pydantic's."""
+    return isinstance(part, int) or not re.search(r"^int$|\[", part)
 
 
 def shared_dates(bars: Mapping[str, pd.DataFrame]) -> pd.DatetimeIndex:

@@ -15,6 +15,7 @@ from ..signals.bars import periods_per_year
 from ..signals.errors import ExperimentError
 from .common import BASELINES, LABELS, pooled
 from .evidence.halves import halves_of
+from .evidence.leads import NOISE
 from .evidence.periods import by_period, by_volatility_regime, seed_band
 from .evidence.sharpes import (
     deflated_sharpe,
@@ -110,12 +111,15 @@ def judge(mixed: Mixed, trials: int, trial_sharpes: Sequence[float]) -> dict[str
     frame, yearly = mixed.strategies, mixed.periods_per_year
     returns = {str(name): frame[name].to_numpy(np.float64) for name in frame}
     lstm, market = returns["lstm"], returns["buy_and_hold"]
-    others = {name: returns[name] for name in BASELINES if name in returns}
+    # Of equal baselines the first is kept: buy & hold rather than "always the majority".
+    first = sorted(BASELINES, key=lambda name: name != "buy_and_hold")
+    others = {name: returns[name] for name in first if name in returns}
     verdict = decide(
         lstm,
         others,
         market,
-        required=frozenset(others),
+        # A given model has no training and so no logistic regression and no shuffled labels.
+        required=frozenset(BASELINES) - (set() if "shuffled" in returns else {"logistic"}),
         labels=LABELS,
         trials=trials,
         periods_per_year=yearly,
@@ -190,9 +194,13 @@ def _band(values: Sequence[float]) -> dict[str, Any] | None:
 
 
 def _ratio(returns: npt.NDArray[np.float64], yearly: float) -> float:
-    """Return the Sharpe ratio, 0 for an account that never moved: it is cash."""
-    found = sharpe(returns, yearly)
-    return 0.0 if found is None else found
+    """Return the Sharpe ratio, 0 for an account that never moved: it is cash.
+
+    A lost account has one here too, so that it ranks low and not as cash.
+    """
+    if float(np.ptp(returns)) <= NOISE:
+        return 0.0
+    return float(returns.mean() / returns.std(ddof=1) * yearly**0.5)
 
 
 def _growth(returns: FloatArray) -> float:

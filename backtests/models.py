@@ -79,7 +79,7 @@ def train_models(
     return models
 
 
-def given_model(experiment: Experiment, path: str | Path) -> Models:
+def given_model(experiment: Experiment, path: str | Path, last: pd.Timestamp) -> Models:
     """Return a given model file or chain after checking that the test bars are new to it.
 
     Raises
@@ -87,7 +87,8 @@ def given_model(experiment: Experiment, path: str | Path) -> Models:
     InSampleError
         When its training data reaches into the test bars.
     ExperimentError
-        When it is not the one that the experiment names.
+        When it is not the one that the experiment names, or a chain that ends before the `last`
+        of the test bars: silence is no call.
     """
     model = open_model(path)
     if model.sha256 != experiment.model_sha256:
@@ -97,6 +98,11 @@ def given_model(experiment: Experiment, path: str | Path) -> Models:
             f"{path}: trained on bars before {uses_of(model).unseen_from}, so a test from"
             f" {experiment.test_start} on would repeat what it has learned. Choose a later"
             " test_start."
+        )
+    if isinstance(model, Chain) and (end := model.periods[-1].end) and end <= last:
+        raise ExperimentError(
+            f"{path}: the chain ends at {end}, before the last bar of the test, {last}. End the"
+            " bars earlier, or add a period."
         )
     first = next(iter(model.files.values())) if isinstance(model, Chain) else model.card
     target = first.target

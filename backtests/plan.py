@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from ..signals.errors import BarsError, ExperimentError
 from ..signals.latest import open_model, uses_of
 from ..training.config import Fold, TrainingConfig
-from ..training.splits import make_folds
+from ..training.splits import FEWEST_DATES, make_folds
 from .experiment import (
     FEWEST_BARS,
     SCHEMA,
@@ -58,11 +58,11 @@ def read_plan(path: str | Path) -> Plan:
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         reason = error.strerror or str(error)
         raise ExperimentError(f"{path}: cannot be read: {reason}. Check its name.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ExperimentError(f"{path}: not a TOML file: {error}.") from error
     found = content.get("schema")
     if found != SCHEMA:
@@ -119,16 +119,20 @@ def experiment_of(plan: Plan, bars: Mapping[str, pd.DataFrame]) -> Experiment:
 
 def _folds(plan: Plan, number: int, bars: Mapping[str, pd.DataFrame]) -> tuple[Fold, ...]:
     dates = shared_dates(bars)
+    if plan.first_test is not None and not 1700 <= plan.first_test.year <= 2200:
+        raise ExperimentError(
+            f"first_test: expected a date from 1700 to 2200, found {plan.first_test}."
+        )
     first = None if plan.first_test is None else pd.Timestamp(plan.first_test)
     if first is None:
         window = (
             plan.training.window if plan.model is None else uses_of(open_model(plan.model)).window
         )
-        needed = max(window, plan.look_back + 1) + FEWEST_BARS
+        needed = max(window, plan.look_back + 1, FEWEST_DATES - FEWEST_BARS) + FEWEST_BARS
         # At least as late as the rules need; a long history starts 30 % in.
         latest = max(_nth(frame, needed) for frame in bars.values())
         share = dates[int(len(dates) * 0.3)] if plan.model is None else _unseen(plan.model, bars)
-        first = max(latest, share)
+        first = _midnight(max(latest, share))
     return make_folds(dates, number, first_test=first, rolling=plan.rolling)
 
 
@@ -142,10 +146,16 @@ def _nth(frame: pd.DataFrame, needed: int) -> pd.Timestamp:
     return frame.index[needed]
 
 
+def _midnight(moment: pd.Timestamp) -> pd.Timestamp:
+    """Return the first midnight from `moment` on: a date begins there."""
+    day = moment.normalize()
+    return day if day == moment else day + pd.Timedelta(days=1)
+
+
 def _unseen(model: str, bars: Mapping[str, pd.DataFrame]) -> pd.Timestamp:
     """Return the first midnight from which no symbol's bar is in-sample."""
     unseen = pd.Timestamp(uses_of(open_model(model)).unseen_from)
-    first = unseen if unseen == unseen.normalize() else unseen.normalize() + pd.Timedelta(days=1)
+    first = _midnight(unseen)
     for symbol, frame in bars.items():
         if frame.index[-1] < first:
             raise BarsError(

@@ -19,7 +19,14 @@ from .experiment import Experiment
 from .metrics import METRICS, exposure, return_summary, turnover
 from .models import Models
 from .result import Result
-from .simulate import Calls, account_returns, rules_of, simulate, simulate_many
+from .simulate import (
+    Calls,
+    account_returns,
+    ended_at_nothing,
+    rules_of,
+    simulate,
+    simulate_many,
+)
 
 __all__ = ["COSTS", "Shadows", "shadows"]
 
@@ -79,7 +86,7 @@ def _seeds(frame: pd.DataFrame, experiment: Experiment, models: Models, start: i
     ).astype(np.int8)
     bars, rules = frame.iloc[start:], rules_of(experiment)
     done = simulate_many(bars, directions, [experiment.cost_bps], rules)
-    return account_returns(done.equity, experiment.cash)
+    return ended_at_nothing(account_returns(done.equity, experiment.cash))
 
 
 def _members(models: Models) -> int:
@@ -89,10 +96,12 @@ def _members(models: Models) -> int:
 def _random(
     bars: pd.DataFrame, calls: Calls, experiment: Experiment
 ) -> tuple[FloatArray, dict[str, float | int | None]]:
-    directions = circular_shifts(calls.direction, experiment.random_shifts)
+    shifted = circular_shifts(calls.direction, experiment.random_shifts)
+    # A short test has fewer shifts: some come more than once, so that all symbols have as many.
+    directions = np.resize(shifted, (experiment.random_shifts, len(calls.direction)))
     rules = rules_of(experiment)
     done = simulate_many(bars, directions, [experiment.cost_bps], rules)
-    returns = account_returns(done.equity, experiment.cash)
+    returns = ended_at_nothing(account_returns(done.equity, experiment.cash))
     yearly = periods_per_year(bars)
     known: dict[str, Any] = return_summary(pd.Series(returns.mean(axis=0), bars.index), yearly)
     before = np.concatenate([np.zeros((len(returns), 1)), done.position[:, :-1]], axis=1)
@@ -113,4 +122,4 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _at_costs(bars: pd.DataFrame, calls: Calls, experiment: Experiment) -> FloatArray:
     rules = rules_of(experiment, calls.band)
     done = simulate_many(bars, calls.direction[None], COSTS, rules, calls.share)
-    return account_returns(done.equity, experiment.cash)
+    return ended_at_nothing(account_returns(done.equity, experiment.cash))

@@ -14,7 +14,7 @@ from .experiment import Experiment
 from .replay import Replayed, Rules, replay
 from .result import Result
 
-__all__ = ["Calls", "account_returns", "rules_of", "simulate", "simulate_many"]
+__all__ = ["Calls", "account_returns", "ended_at_nothing", "rules_of", "simulate", "simulate_many"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,13 @@ def account_returns(equity: FloatArray, cash: float) -> FloatArray:
     before = np.concatenate([np.full((len(equity), 1), cash), equity[:, :-1]], axis=1)
     # backtrader's analyzer divides and subtracts in this order.
     return equity / before - 1.0
+
+
+def ended_at_nothing(returns: FloatArray) -> FloatArray:
+    """Return `returns`, shape (columns, n), where a lost account loses all once and rests then."""
+    lost = np.cumsum(returns <= -1.0, axis=1)
+    first = (lost == 1) & (returns <= -1.0)
+    return np.where(first, -1.0, np.where(lost > 0, 0.0, returns))
 
 
 def simulate(bars: pd.DataFrame, calls: Calls, experiment: Experiment, *, name: str) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile as _BadZip
@@ -47,7 +48,7 @@ def load_result(path: Path, key: str) -> Result | None:
         if str(columns["key"]) != key:
             return None
         return _result(columns)
-    except (OSError, ValueError, KeyError, EOFError, _BadZip):
+    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, _BadZip, zlib.error):
         return None
 
 

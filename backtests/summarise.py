@@ -42,7 +42,8 @@ def summarise(
             *(caution for part in parts.values() for caution in _cautions(part)),
             *_refusals(parts),
         ],
-        "obstacle": why_not_pooled({symbol: part.results for symbol, part in parts.items()}),
+        "obstacle": _flaws(parts)
+        or why_not_pooled({symbol: part.results for symbol, part in parts.items()}),
     }
     return content | _judged(experiment, name, parts, runs, content["obstacle"])
 
@@ -103,6 +104,13 @@ def _describe(frame: pd.DataFrame, experiment: Experiment) -> dict[str, Any]:
     }
 
 
+def _flaws(parts: Mapping[str, Part]) -> str | None:
+    """Return which leaks a given model is known to carry: it never gets a verdict."""
+    given = next(iter(parts.values())).models.facts.get("given", {})
+    flaws = "; ".join(given.get("known_flaws", []))
+    return f"the model's card names its flaws: {flaws}" if flaws else None
+
+
 def _refusals(parts: Mapping[str, Part]) -> list[str]:
     """Return one line for all orders that were refused for lack of cash."""
     counts = {
@@ -122,11 +130,16 @@ def _cautions(part: Part) -> list[str]:
     """Return what makes a symbol's figures doubtful, in words."""
     frame, results = part.frame, part.results
     symbol = frame.attrs["symbol"]
+    trained_on = part.models.facts.get("given", {}).get("symbols", [symbol])
     found = [
         f"{symbol}: {note.removeprefix('caution: ')}"
         for note in frame.attrs["notes"]
         if note.startswith("caution: ")
     ]
+    if symbol not in trained_on:
+        found.append(f"{symbol}: the model was trained on {', '.join(trained_on)}.")
+    if frame.attrs["interval"].endswith(("wk", "mo")):
+        found.append(f"{symbol}: the verdict's rule was measured on days, not on longer bars.")
     for name, result in results.items():
         who = f"{symbol}, {LABELS[name]}"
         if result.direction.any() and result.rejected.empty and result.orders.empty:

@@ -27,7 +27,7 @@ from .simulate import simulate
 from .stored import load_result, save_result
 from .tuning import write_rules
 
-__all__ = ["Part", "check_replay", "run_symbol"]
+__all__ = ["Part", "differs_from_replay", "run_symbol"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +64,10 @@ def run_symbol(
         path = folder / "cells" / f"{symbol}-{contender.name}.npz"
         key = _key(experiment, frame, contender, models, home)
         result = load_result(path, key)
-        if result is None:
+        if result is None or differs_from_replay(frame, contender, result, experiment):
             result = _run(experiment, frame, contender)
-            check_replay(frame, contender, result, experiment)
+            if error := differs_from_replay(frame, contender, result, experiment):
+                raise NextbarError(f"{error} This is an error of nextbar: please report it.")
             save_result(path, result, key)
         results[contender.name] = result
         on_result(len(results), len(field), f"{symbol}, {contender.name}")
@@ -74,23 +75,25 @@ def run_symbol(
     return Part(frame, models, rules, results | beside.results, beside)
 
 
-def check_replay(
+def differs_from_replay(
     frame: pd.DataFrame, contender: Contender, result: Result, experiment: Experiment
-) -> None:
-    """Raise NextbarError where the replay's account differs from backtrader's in any bit.
+) -> str | None:
+    """Return where the replay's account differs from backtrader's in any bit; None where nowhere.
 
-    It holds the array functions, the indicators and the two brokers together, in every run.
+    It holds the array functions, the indicators and the two brokers together, in every run, and
+    finds a stored result that was changed.
     """
     bars = frame.iloc[first_test_bar(frame, experiment) :]
     twin = simulate(bars, contender.calls, experiment, name=contender.name)
-    for name in ("equity", "position"):
+    for name in ("equity", "returns", "position"):
         mine, theirs = getattr(twin, name).to_numpy(), getattr(result, name).to_numpy()
         if not np.array_equal(mine, theirs):
-            when = bars.index[int(np.argmax(mine != theirs))]
-            raise NextbarError(
+            when = bars.index[int(np.argmax(mine != theirs))] if len(mine) == len(theirs) else None
+            return (
                 f"{frame.attrs['symbol']}, {contender.name}: backtrader and its replay differ in"
-                f" {name} from {when} on. This is an error of nextbar: please report it."
+                f" {name} from {when} on."
             )
+    return None
 
 
 def _run(experiment: Experiment, frame: pd.DataFrame, contender: Contender) -> Result:

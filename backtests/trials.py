@@ -10,13 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from ..signals.ledger import append_trial
+from ..signals.bars import bars_digest
+from ..signals.ledger import append_trial, read_trials
 from ..signals.store import canonical_json, digest
 from ..training.config import TrainingConfig
 from .experiment import Experiment
 from .outputs import only_writer
 
-__all__ = ["LEDGER", "Trials", "count_trials", "note_training"]
+__all__ = ["LEDGER", "Trials", "count_trials", "note_training", "trials_by_now"]
 
 LEDGER = "ledger.jsonl"
 
@@ -29,7 +30,7 @@ class Trials:
     """What was ever evaluated on these days, this run included."""
 
     number: int
-    """Different LSTM configurations; seeds of one configuration are one."""
+    """Different configurations: whatever changes the LSTM's calls or what they earn is another."""
     sharpes: Sequence[float]
     """Their annual Sharpe ratios, where defined."""
 
@@ -43,20 +44,38 @@ def count_trials(
 ) -> Trials:
     """Write this run, whose hash is `name`, into the ledger of `runs`, and count.
 
-    A trial counts when it shares a symbol and a day of the test with this one. Writing comes
-    before the verdict is seen. A rerun adds nothing.
+    A trial counts when it shares a symbol or the bars of one, and a day of the test, with this
+    one. Writing comes before the verdict is seen. A rerun adds nothing.
     """
-    trial: dict[str, Any] = {
+    trial = _trial(experiment, bars, name, sharpe)
+    return _count(_append(runs, trial), trial)
+
+
+def trials_by_now(
+    experiment: Experiment, bars: Mapping[str, pd.DataFrame], name: str, runs: Path
+) -> int:
+    """Return what `count_trials` would count today; nothing is written."""
+    trial = _trial(experiment, bars, name, None)
+    return _count([*read_trials(runs / LEDGER), trial], trial).number
+
+
+def _trial(
+    experiment: Experiment, bars: Mapping[str, pd.DataFrame], name: str, sharpe: float | None
+) -> dict[str, Any]:
+    return {
         "id": name,
         "kind": "comparison",
         "nextbar": version("nextbar"),
-        "config": experiment.model_sha256 or _digest(experiment.training),
+        "config": _decisive(experiment),
         "symbols": list(experiment.symbols),
+        "bars": [bars_digest(frame) for frame in bars.values()],
         "test_start": str(experiment.test_start),
         "test_end": str(max(frame.index[-1] for frame in bars.values())),
         "sharpe": sharpe,
     }
-    every = _append(runs, trial)
+
+
+def _count(every: Sequence[Mapping[str, Any]], trial: Mapping[str, Any]) -> Trials:
     same = {
         other["config"]: other["sharpe"]
         for other in every
@@ -88,6 +107,14 @@ def _digest(config: TrainingConfig) -> str:
     return digest(canonical_json(config.model_dump(mode="json", exclude={"seed"})))
 
 
+def _decisive(experiment: Experiment) -> str:
+    """Return the digest of all that decides the LSTM's calls and what they earn, but the bars."""
+    free = {"name", "source", "symbols", "ema_grid", "momentum_grid", "volatility_target"}
+    settings = experiment.model_dump(mode="json", exclude=free | {"random_shifts"})
+    return digest(canonical_json(settings))
+
+
 def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     apart = other["test_end"] < one["test_start"] or one["test_end"] < other["test_start"]
-    return not apart and bool(set(one["symbols"]) & set(other["symbols"]))
+    shared = (set(one[key]) & set(other[key]) for key in ("symbols", "bars"))
+    return not apart and any(shared)

@@ -24,7 +24,7 @@ COLUMNS = (
     ("max_drawdown", "Max DD", "{:.1%}"),
     ("exposure", "In mkt", "{:.1%}"),
     ("trades", "Trades", "{:d}"),
-    ("rejected_orders", "Refused", "{:d}"),
+    ("rejected_orders", "Ref.", "{:d}"),
 )
 
 
@@ -34,6 +34,11 @@ def show_comparison(done: Comparison) -> None:
         show(table)
     for line in _lines(done.summary):
         show(line)
+    if done.trials > done.summary["trials"]:
+        show(
+            f"Since then: {done.trials} configurations were tried on these days by now; the figures"
+            f" above are corrected for {done.summary['trials']}."
+        )
     report = done.folder / "report.html"
     say(f"{'Found finished' if done.resumed else 'Written'}: {report}")
 
@@ -87,7 +92,7 @@ def _pairs_table(pairs: list[Mapping[str, Any]]) -> Table:
             f"{pair['difference']:+.2f}",
             f"{low:+.2f} to {high:+.2f}",
             f"{pair['detectable']:.2f}",
-            pair["verdict"] + (f" ({pair['reason']})" if pair["reason"] else ""),
+            pair["verdict"],
         )
     return table
 
@@ -116,15 +121,17 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
             yield f"{symbol}: the LSTM made no calls."
     for caution in summary["cautions"]:
         yield f"Caution: {caution}"
-    how = "the given model" if experiment["model_sha256"] else f"{folds} folds, {seeds} seeds"
+    how = "the given model" if experiment["model_sha256"] else f"seeds a fold: {seeds}"
     yield (
-        f"Walk-forward: {how}; {summary['trials']} LSTM configuration(s) tried on these days;"
-        " decided at the close, filled at the next open."
+        f"Walk-forward: {folds} fold{'s' * (folds > 1)}, {how}; decided at the close, filled at the"
+        f" next open. LSTM configurations tried on these days: {summary['trials']}."
     )
     if summary["evidence"] is None:
         yield f"Verdict: none for all symbols together: {summary['obstacle']}."
         return
     verdict = summary["evidence"]["verdict"]
+    for name, twin in verdict["dropped"].items():
+        yield f"{LABELS[name]} had the returns of {LABELS[twin]}: the two are counted once."
     halves = summary["evidence"]["halves"]
     if halves["decayed"]:
         yield f"{halves['sentence'][0].upper()}{halves['sentence'][1:]}."

@@ -80,7 +80,8 @@ def _entry(line: str) -> Trial | None:
         entry = json.loads(line)
     except ValueError:
         return None
-    return cast("Trial", entry) if isinstance(entry, dict) and "id" in entry else None
+    known = cast("Trial", entry) if isinstance(entry, dict) else {}
+    return known if "id" in known and "kind" in known else None
 
 
 def _head(path: Path) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def _head(path: Path) -> dict[str, Any]:
         return {"lines": int(head["lines"]), "last": str(head["last"])}
     except FileNotFoundError:
         return {"lines": 0, "last": ""}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise _broken(path, f"{_head_path(path).name} was changed") from error
 
 

@@ -30,7 +30,7 @@ class TrainingConfig(BaseModel):
     """Computed inside the model from raw bars; all are free of the price's scale."""
     window: int = Field(default=21, ge=2)
     """Raw bars in one input; the first only gives the others a previous close."""
-    horizon: int = Field(default=1, ge=1)
+    horizon: int = Field(default=1, ge=1, le=10_000)
     """Bars that the predicted move lasts."""
     target: Literal["open", "close"] = "open"
     """`open`: up = open[t+1+h] > open[t+1], what a fill at the next open earns; `close`:

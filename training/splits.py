@@ -29,6 +29,9 @@ VALIDATION_SHARE = 0.25
 FEWEST_ROWS = 30
 """Fewer training or validation rows than this say nothing."""
 
+FEWEST_DATES = round(FEWEST_ROWS / VALIDATION_SHARE)
+"""Dates before the first test of a walk-forward, at least."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -121,7 +124,7 @@ def make_folds(
         When there are too few dates before or after `first_test`: it says how many are needed.
     """
     begin = int(len(dates) * 0.3) if first_test is None else int(dates.searchsorted(first_test))
-    needed = int(np.ceil(FEWEST_ROWS / VALIDATION_SHARE))
+    needed = FEWEST_DATES
     if number < 1:
         raise ExperimentError(f"expected at least 1 fold, found {number}.")
     if begin < needed or len(dates) - begin < 2 * number:
@@ -135,11 +138,17 @@ def make_folds(
     for start in starts:
         first = start - begin if rolling else 0
         validation = start - int((start - first) * VALIDATION_SHARE)
-        folds.append(
-            Fold(
+        try:
+            fold = Fold(
                 train_start=dates[first].date() if rolling else None,
                 validation_start=dates[validation].date(),
                 test_start=dates[start].date(),
             )
-        )
+        except ValueError as error:
+            days = len(dates.normalize().unique())
+            raise ExperimentError(
+                f"the parts of a fold begin on days of their own, and {days} days are too few for"
+                f" {number} folds. Load a longer history or use fewer folds."
+            ) from error
+        folds.append(fold)
     return tuple(folds)

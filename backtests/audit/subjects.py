@@ -137,7 +137,8 @@ def subject_of(
 
 
 def _chosen(experiment: Experiment, symbols: Sequence[str] | None) -> list[str]:
-    chosen = [symbol.upper() for symbol in symbols or experiment.symbols[:1]]
+    known = {symbol.upper(): symbol for symbol in experiment.symbols}
+    chosen = [known.get(symbol.upper(), symbol) for symbol in symbols or experiment.symbols[:1]]
     for symbol in chosen:
         if symbol not in experiment.symbols:
             raise ExperimentError(

@@ -69,6 +69,7 @@ def distinct(
     """Return the baselines with returns of their own, and for the rest whose returns they have."""
     kept: dict[str, FloatArray] = {}
     dropped: dict[str, str] = {}
+    # Required ones first, else in the order given: of equal ones the first is kept.
     for name in sorted(baselines, key=lambda name: name not in required):
         for other, values in kept.items():
             if np.abs(baselines[name] - values).max() <= NOISE:

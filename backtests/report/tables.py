@@ -146,7 +146,7 @@ def strategy_table(strategies: Mapping[str, Mapping[str, float | None]]) -> Tabl
 def refusals(runs: Mapping[str, Result]) -> Table:
     """Return strategy, date, size and status of every refused order."""
     rows = [
-        Line(LABELS[name], [day(date), amount(size), status])
+        Line(LABELS[name], [day(date), "n/a" if size != size else amount(size), status])
         for name in LABELS
         if name in runs
         for date, size, status in runs[name].rejected[["date", "size", "status"]].to_numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -339,6 +340,101 @@ def test_a_model_of_other_bars_is_not_taken(done: Any, tmp_path: Path) -> None:
     compare(experiment_of("AA", "BB"), bars, runs=tmp_path, workers=1)
     assert stale != fresh
     assert (target.folder / name).read_bytes() == fresh
+
+
+def test_an_edited_result_or_report_is_made_again(done: Any) -> None:
+    arguments = (experiment_of("AA", "BB"), bars_of("AA", "BB"))
+    for name, old, new in (
+        ("results.json", b'"cannot tell', b'"beats them '),
+        ("returns.csv", b"0.0", b"0.9"),
+        ("report.html", b"<h1", b"<h2"),
+    ):
+        path = done.folder / name
+        expected = path.read_bytes()
+        assert old in expected
+        path.write_bytes(expected.replace(old, new, 1))
+        again = compare(*arguments, runs=done.folder.parent, workers=1)
+        assert not again.resumed
+        assert path.read_bytes() == expected
+
+
+def test_a_stored_account_that_was_edited_is_run_again(done: Any) -> None:
+    path = done.folder / "cells" / "AA-lstm.npz"
+    expected = path.read_bytes()
+    with np.load(io.BytesIO(expected)) as cell:
+        columns = dict(cell)
+    columns["returns"] = np.abs(columns["returns"])
+    np.savez_compressed(path, **columns)
+    (done.folder / "results.json").unlink()
+    arguments = (experiment_of("AA", "BB"), bars_of("AA", "BB"))
+    assert compare(*arguments, runs=done.folder.parent, workers=1).summary == done.summary
+    assert path.read_bytes() == expected
+
+
+def test_a_later_trial_is_told_and_changes_no_figure(tmp_path: Path) -> None:
+    path, sha256 = given_model(tmp_path, "2001-05-31")
+    first = experiment_of("AA", model_sha256=sha256, seeds=1)
+    other = experiment_of("AA", model_sha256=sha256, seeds=1, dead_band=0.01)
+    runs = tmp_path / "runs"
+    assert compare(first, bars_of("AA"), runs=runs, model=path).trials == 1
+    assert compare(other, bars_of("AA"), runs=runs, model=path).trials == 2
+    again = compare(first, bars_of("AA"), runs=runs, model=path)
+    assert (again.resumed, again.trials, again.summary["trials"]) == (True, 2, 1)
+
+
+def test_short_tests_of_unequal_length(tmp_path: Path) -> None:
+    path, sha256 = given_model(tmp_path, "2001-05-31")
+    bars = bars_of("AA", "BB")
+    bars["BB"] = bars["BB"].drop(bars["BB"].index[[410, 430]])
+    bars["BB"].attrs.update(bars["AA"].attrs, symbol="BB")
+    folds = [{"validation_start": "2002-03-01", "test_start": bars["AA"].index[400].date()}]
+    experiment = experiment_of("AA", "BB", model_sha256=sha256, seeds=1, folds=folds)
+    with pytest.warns(UserWarning, match="trained on AA, the feed is BB"):
+        done = compare(experiment, bars, runs=tmp_path / "runs", model=path)
+    assert done.summary["evidence"]["random"]["callers"] == 200
+    assert "BB: the model was trained on AA." in done.summary["cautions"]
+
+
+def test_random_callers_that_lose_everything_rest_and_rank_low(tmp_path: Path) -> None:
+    path, sha256 = given_model(tmp_path, "2001-05-31")
+    bars = bars_of("AA")
+    jump = bars["AA"].index[300]
+    bars["AA"].loc[jump:, ["open", "high", "low", "close"]] *= 3.0
+    experiment = experiment_of("AA", model_sha256=sha256, seeds=1, shorts=True, target=1.0)
+    done = compare(experiment, bars, runs=tmp_path / "runs", model=path)
+    evidence = done.summary["evidence"]
+    if evidence is None:  # the LSTM itself was short on that day
+        assert "lost all of its money" in done.summary["obstacle"]
+    else:
+        assert evidence["random"]["sharpe"]["min"] < -0.5
+
+
+def test_flaws_on_the_card_forbid_a_verdict(tmp_path: Path) -> None:
+    path, sha256 = given_model(tmp_path, "2001-05-31", known_flaws=("scaled on all bars",))
+    experiment = experiment_of("AA", model_sha256=sha256, seeds=1)
+    done = compare(experiment, bars_of("AA"), runs=tmp_path / "runs", model=path)
+    assert done.summary["evidence"] is None
+    assert "scaled on all bars" in done.summary["obstacle"]
+
+
+def test_a_chain_that_ends_before_the_test_does(tmp_path: Path) -> None:
+    path, _ = given_model(tmp_path, "2001-05-31")
+    start, end = (pd.Timestamp(day).to_pydatetime() for day in ("2001-07-01", "2002-06-01"))
+    chain = write_chain(tmp_path, [Period(start=start, end=end, models=(path.name,))])
+    experiment = experiment_of("AA", model_sha256=chain.sha256, seeds=1)
+    with pytest.raises(ExperimentError, match="the chain ends at 2002-06-01"):
+        compare(experiment, bars_of("AA"), runs=tmp_path / "runs", model=tmp_path)
+
+
+def test_folds_without_a_bar_and_cash_that_buys_nothing(tmp_path: Path) -> None:
+    weekend = [
+        {"validation_start": "2001-06-01", "test_start": "2001-10-06"},
+        {"validation_start": "2001-06-04", "test_start": "2001-10-07"},
+    ]
+    with pytest.raises(ExperimentError, match="no bar in the test that starts on 2001-10-06"):
+        compare(experiment_of("AA", folds=weekend), bars_of("AA"), runs=tmp_path)
+    with pytest.raises(ExperimentError, match="5 of cash buys no unit"):
+        compare(experiment_of("AA", cash=5.0), bars_of("AA"), runs=tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["arch", "plotly"])

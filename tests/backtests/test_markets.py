@@ -1,59 +1,105 @@
-"""The whole comparison, through backtrader, on markets whose truth is known."""
+"""The whole comparison, training included, on markets whose truth is known."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from nextbar.backtests import Experiment, compare
 from nextbar.training import TrainingConfig
 
-from ..markets import PLANTED, planted_bars, random_bars
+from ..markets import planted_walk, walk_bars
+from ..simulations.markets import KINDS, Market, market, outcome, run_all, words
 
-CONFIG = TrainingConfig(
-    units=(8,), window=5, epochs=12, learning_rate=0.01, batch_size=128, dropout=0.0
-)
+SMALL = TrainingConfig(units=(8,), window=8, epochs=12, patience=4, learning_rate=0.01, dropout=0.0)
+"""Learns the planted rule in a second."""
 
-
-def test_a_planted_rule_earns_more_than_every_baseline(tmp_path: Path) -> None:
-    bars = planted_bars(4500, seed=2)
-    experiment = Experiment(
-        symbols=("TEST",),
-        validation_start=bars.index[2400].date(),
-        test_start=bars.index[3000].date(),
-        training=CONFIG,
-    )
-    done = compare(experiment, {"TEST": bars}, runs=tmp_path)
-    part = done.summary["symbols"]["TEST"]
-    assert part["calls"]["accuracy"] >= 0.9 * PLANTED
-    rows = part["strategies"]
-    assert rows["lstm"]["total_return"] > 0
-    for baseline in ("ema", "momentum", "buy_and_hold"):
-        assert rows["lstm"]["sharpe"] > rows[baseline]["sharpe"]
-    # Profit per unit traded is above what trading costs.
-    assert rows["lstm"]["break_even_bps"] > 2 * experiment.cost_bps
+PLANTED, TEST, END = 4000, 1600, 2800
+"""Bars of a market with a planted rule, the first tested one, and where a fading rule ends."""
 
 
-def test_random_walks_earn_nothing_on_average(tmp_path: Path) -> None:
-    """Mean 0 before costs, so the mean over markets may be above 0 by chance only.
+def small(made: Market, runs: Path, first: int) -> dict[str, Any]:
+    day = made.bars["TEST"].index[first].date()
+    return outcome(made, runs, folds=1, first_test=day, training=SMALL)
 
-    Six independent accounts of which each ends within about 25 %: the mean of their total returns
-    has a standard error near 0.06; a bound of 0.12 is passed by chance once in 40 sets.
-    """
-    symbols = [f"W{i}" for i in range(6)]
-    bars = {symbol: random_bars(900, seed=300 + i) for i, symbol in enumerate(symbols)}
-    index = bars["W0"].index
-    experiment = Experiment(
-        symbols=tuple(symbols),
-        validation_start=index[450].date(),
-        test_start=index[600].date(),
-        training=CONFIG.model_copy(update={"epochs": 4}),
-        shorts=True,
-        cost_bps=5.0,
-    )
-    done = compare(experiment, bars, runs=tmp_path)
-    rows = [done.summary["symbols"][symbol]["strategies"]["lstm"] for symbol in symbols]
-    assert sum(row["trades"] for row in rows) > 100
-    assert sum(row["total_return"] for row in rows) / len(rows) < 0.12
-    costs = sum(row["costs_paid"] for row in rows) / (len(rows) * experiment.cash)
-    assert costs == pytest.approx(0.0005 * 0.95 * 2 * sum(r["trades"] for r in rows) / 6, rel=0.3)
+
+def planted(runs: Path, until: int | None = None) -> dict[str, Any]:
+    bars, state = planted_walk(PLANTED, 2, accuracy=0.6, until=until)
+    return small(Market({"TEST": bars}, {"TEST": state}), runs, TEST)
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_nothing_beats_all_baselines_on_a_random_walk(number: int, tmp_path: Path) -> None:
+    found = small(Market({"TEST": walk_bars(1000, number)}), tmp_path, 400)
+    assert found["trials"] == 1
+    assert found["overall"] != "beats"
+    assert len(found["leads"]) == 9
+
+
+def test_always_long_is_buy_and_hold(tmp_path: Path) -> None:
+    found = market("long", 0, tmp_path)
+    assert found["overall"] == "does not beat"
+    assert "same positions" in found["sentence"]
+    assert found["leads"]["buy_and_hold"] == 0.0
+    # It truly beats who pays for a trade every other day, and nobody else.
+    assert found["beaten"] == ["reversal"]
+    assert market("long", 0, tmp_path) == found  # from the cache, its seconds too
+
+
+def test_a_planted_rule_is_found(tmp_path: Path) -> None:
+    found = planted(tmp_path)
+    # The history is long enough for the lead of who reads the rule exactly.
+    assert found["detectable"] < found["exact"]
+    assert {"buy_and_hold", "random"} <= set(found["beaten"])
+    assert found["overall"] != "does not beat"
+    assert 0.53 < found["accuracy"] < 0.64
+    assert 0 < found["leads"]["buy_and_hold"] < found["exact"] + 0.3
+    assert found["decayed"] is False
+
+
+def test_a_planted_rule_that_fades_is_called_decayed(tmp_path: Path) -> None:
+    found = planted(tmp_path, until=END)
+    assert found["decayed"] is True
+
+
+def full(name: str, tmp_path: Path) -> list[dict[str, Any]]:
+    kind = next(kind for kind in KINDS if kind.name == name)
+    rows = run_all([kind], None, 2, tmp_path)[name]
+    assert sum(words(rows)) == len(rows) == kind.markets
+    assert {row["trials"] for row in rows} == {1}
+    return rows
+
+
+def beats_market_and_luck(row: dict[str, Any]) -> bool:
+    return {"buy_and_hold", "random"} <= set(row["beaten"])
+
+
+@pytest.mark.slow
+def test_at_most_three_of_fifty_random_walks_are_beaten(tmp_path: Path) -> None:
+    assert words(full("null", tmp_path))[0] <= 3
+
+
+@pytest.mark.slow
+def test_always_long_never_beats(tmp_path: Path) -> None:
+    rows = full("long", tmp_path)
+    assert words(rows)[0] == 0
+    assert not any({"buy_and_hold", "random"} & set(row["beaten"]) for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["right60", "right55"])
+def test_most_planted_rules_are_found(name: str, tmp_path: Path) -> None:
+    rows = full(name, tmp_path)
+    assert sum(row["detectable"] < row["exact"] for row in rows) >= 9
+    assert sum(map(beats_market_and_luck, rows)) >= 7
+    assert words(rows)[1] <= 1
+
+
+@pytest.mark.slow
+def test_most_rules_that_fade_are_called_decayed(tmp_path: Path) -> None:
+    assert sum(row["decayed"] is True for row in full("fades", tmp_path)) >= 7
+
+
+@pytest.mark.slow
+def test_what_the_averages_find_as_well_is_no_win(tmp_path: Path) -> None:
+    assert words(full("trend", tmp_path))[0] <= 1

@@ -127,7 +127,7 @@ def test_the_schema_is_the_files() -> None:
     [
         ({"folds": 200}, 520, ExperimentError, "too few for 200 folds: .* 400 from it on"),
         ({"folds": 0}, 520, ExperimentError, "expected at least 1 fold, found 0"),
-        ({}, 90, BarsError, "90 bars, and 91 are needed before the first test"),
+        ({}, 90, BarsError, "90 bars, and 120 are needed before the first test"),
         ({"momentum_grid": (252,)}, 250, BarsError, "250 bars, and 283 are needed"),
         (
             {"folds": (Fold(validation_start="2001-05-01", test_start="2001-09-01"),),
@@ -145,6 +145,36 @@ def test_plans_that_do_not_fit(
     fields: dict[str, Any] = {"ema_grid": ((3, 8),), "momentum_grid": (10,)}
     with pytest.raises(error, match=words):
         experiment_of(Plan(**fields | changes), bars_of(n))
+
+
+def test_five_minute_bars_of_few_days_are_refused_in_words() -> None:
+    bars = random_bars(400, freq="5min")
+    bars.attrs["interval"] = "5m"
+    plan = Plan(ema_grid=((3, 8),), momentum_grid=(10,), folds=2)
+    with pytest.raises(ExperimentError, match=r"days are too few for 2 folds|a later test_start"):
+        experiment_of(plan, {"AA": bars})
+
+
+def test_a_file_says_fractions_with_0(tmp_path: Path) -> None:
+    assert read_plan(written(tmp_path, FULL.replace("seeds = 2", "step = 0"))).step is None
+
+
+WRONG_FOLDS = {
+    "no date": ("test_start = 2002-01-01", "", "folds.0.test_start: is missing"),
+    "a typo": ("test_start = 2002-01-01", "test_strat = 2002-01-01", "Did you mean 'test_start'?"),
+    "backwards": ("2002-01-01\n", "2001-01-01\n", "folds.0: a fold's dates must ascend"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FOLDS)
+def test_a_wrong_fold_is_named(name: str, tmp_path: Path) -> None:
+    old, new, words = WRONG_FOLDS[name]
+    assert old in DATES
+    with pytest.raises(ExperimentError) as caught:
+        read_plan(written(tmp_path, DATES.replace(old, new, 1)))
+    assert words in str(caught.value)
+    for noise in ("tuple", "whole number", "function-after"):
+        assert noise not in str(caught.value)
 
 
 def test_a_given_model_has_its_own_training(tmp_path: Path) -> None:

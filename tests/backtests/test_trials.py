@@ -6,30 +6,49 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nextbar.backtests.trials import LEDGER, count_trials, note_training
+from nextbar.backtests.trials import LEDGER, count_trials, note_training, trials_by_now
 from nextbar.signals.ledger import read_trials
 from nextbar.training import TrainingConfig
 
 from .test_comparison import QUICK, bars_of, experiment_of
 
 
-def count(runs: Path, name: str, *symbols: str, ratio: float | None = 0.5, **changes: Any) -> int:
+def count(runs: Path, run: str, *symbols: str, ratio: float | None = 0.5, **changes: Any) -> int:
     symbols = symbols or ("AA",)
-    return count_trials(
-        experiment_of(*symbols, **changes), bars_of(*symbols), name, runs, ratio
-    ).number
+    every = bars_of("AA", "BB")
+    bars = {symbol: every[symbol] for symbol in symbols}
+    return count_trials(experiment_of(*symbols, **changes), bars, run, runs, ratio).number
 
 
-def test_configurations_count_seeds_and_reruns_do_not(tmp_path: Path) -> None:
+def test_every_configuration_counts_and_reruns_do_not(tmp_path: Path) -> None:
     assert count(tmp_path, "a") == 1
     assert count(tmp_path, "a") == 1
-    assert count(tmp_path, "b", seeds=7) == 1
-    other_seed = QUICK.model_copy(update={"seed": 4})
-    assert count(tmp_path, "c", training=other_seed) == 1
-    for number, units in enumerate(((2,), (3,), (4, 4)), start=2):
-        config = QUICK.model_copy(update={"units": units})
-        assert count(tmp_path, f"d{units}", training=config) == number
-    assert len(read_trials(tmp_path / LEDGER)) == 6
+    changes: tuple[dict[str, Any], ...] = (
+        {"seeds": 7},
+        {"training": QUICK.model_copy(update={"seed": 4})},
+        {"training": QUICK.model_copy(update={"units": (3,)})},
+        {"dead_band": 0.02},
+        {"shorts": True},
+        {"on_zero": "hold"},
+        {"cost_bps": 1.0},
+        {"target": 0.5},
+        {"folds": experiment_of("AA").folds[1:]},
+    )
+    for number, change in enumerate(changes, start=2):
+        assert count(tmp_path, f"run {number}", **change) == number
+    assert len(read_trials(tmp_path / LEDGER)) == len(changes) + 1
+    # Another name, or other rules to choose from, change nothing of the LSTM.
+    assert count(tmp_path, "named", name="other", momentum_grid=(5,)) == len(changes) + 1
+
+
+def test_the_same_bars_under_another_name_are_the_same_days(tmp_path: Path) -> None:
+    assert count(tmp_path, "a") == 1
+    renamed = {"ZZ": bars_of("AA")["AA"]}
+    config = QUICK.model_copy(update={"units": (9,)})
+    experiment = experiment_of("ZZ", training=config)
+    assert count_trials(experiment, renamed, "z", tmp_path, None).number == 2
+    assert trials_by_now(experiment_of("AA"), bars_of("AA"), "a", tmp_path) == 2
+    assert len(read_trials(tmp_path / LEDGER)) == 2
 
 
 def test_other_symbols_or_days_are_other_trials(tmp_path: Path) -> None:

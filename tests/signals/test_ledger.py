@@ -15,7 +15,7 @@ from nextbar.signals.ledger import append_trial, read_trials
 def ledger(tmp_path: Path) -> Path:
     path = tmp_path / "ledger.jsonl"
     for number in range(4):
-        append_trial(path, {"id": f"t{number}", "sharpe": number / 3})
+        append_trial(path, {"id": f"t{number}", "kind": "x", "sharpe": number / 3})
     return path
 
 
@@ -25,22 +25,22 @@ def test_no_ledger_is_no_trial(tmp_path: Path) -> None:
 
 def test_trials_come_back_in_order(ledger: Path) -> None:
     assert [trial["id"] for trial in read_trials(ledger)] == ["t0", "t1", "t2", "t3"]
-    assert read_trials(ledger)[1] == {"id": "t1", "sharpe": 1 / 3}
+    assert read_trials(ledger)[1] == {"id": "t1", "kind": "x", "sharpe": 1 / 3}
 
 
 def test_the_same_trial_again_adds_nothing(ledger: Path) -> None:
     before = ledger.read_bytes()
-    assert len(append_trial(ledger, {"id": "t2", "sharpe": 9.0})) == 4
+    assert len(append_trial(ledger, {"id": "t2", "kind": "x", "sharpe": 9.0})) == 4
     assert ledger.read_bytes() == before
 
 
 def test_a_crash_between_the_two_files_is_no_damage(ledger: Path) -> None:
     head = ledger.with_suffix(".head")
     before = head.read_bytes()
-    append_trial(ledger, {"id": "t4"})
+    append_trial(ledger, {"id": "t4", "kind": "x"})
     head.write_bytes(before)
     assert len(read_trials(ledger)) == 5
-    assert len(append_trial(ledger, {"id": "t5"})) == 6
+    assert len(append_trial(ledger, {"id": "t5", "kind": "x"})) == 6
     assert len(read_trials(ledger)) == 6
 
 
@@ -57,6 +57,7 @@ DAMAGE: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
     "all lines are gone": (lambda _: [], "expected 4 lines, found 0"),
     "two lines changed places": (lambda lines: [lines[1], lines[0], *lines[2:]], "line 1"),
     "no JSON": (lambda lines: [*lines[:2], "{", *lines[3:]], "line 3 was changed"),
+    "no kind": (lambda lines: [*lines[:2], '{"id":"t2"}', *lines[3:]], "line 3 was changed"),
     "no object": (lambda lines: [*lines[:2], "[1]", *lines[3:]], "line 3 was changed"),
 }
 
@@ -66,7 +67,7 @@ def test_every_edit_is_found(name: str, ledger: Path) -> None:
     change, words = DAMAGE[name]
     lines = change(ledger.read_text().splitlines())
     ledger.write_text("".join(f"{line}\n" for line in lines))
-    for use in (read_trials, lambda path: append_trial(path, {"id": "new"})):
+    for use in (read_trials, lambda path: append_trial(path, {"id": "new", "kind": "x"})):
         with pytest.raises(ExperimentError, match="edited or cut") as caught:
             use(ledger)
         assert words in str(caught.value)
