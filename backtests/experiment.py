@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -187,7 +187,7 @@ def one_line(
     for problem in error.errors():
         if "int" in problem["loc"] and isinstance(problem["input"], list):
             continue  # a list was meant: what is wrong inside it is told by itself
-        field = ".".join(str(part) for part in problem["loc"] if _told(part))
+        field = ".".join(_place(problem["loc"], whole=problem["type"] == "value_error"))
         reason = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             reason = f"unknown.{did_you_mean(str(problem['loc'][-1]), known).rstrip('.')}"
@@ -206,9 +206,15 @@ def one_line(
     return text if text.endswith("?") else f"{text}."
 
 
-def _told(part: int | str) -> bool:
-    """Return whether a part of a problem's place is a name of ours, not one of pydantic's."""
-    return isinstance(part, int) or not re.search(r"^int$|\[", part)
+def _place(parts: Sequence[int | str], *, whole: bool) -> list[str]:
+    """Return the names of ours in a problem's place, and the numbers of tables in a list.
+
+    The number of a plain item is left out, unless the `whole` of it is wrong: its value is shown.
+    """
+    named = [part for part in parts if isinstance(part, int) or not re.search(r"^int$|\[", part)]
+    if named and isinstance(named[-1], int) and not whole:
+        named.pop()
+    return [str(part) for part in named]
 
 
 def shared_dates(bars: Mapping[str, pd.DataFrame]) -> pd.DatetimeIndex:

@@ -88,7 +88,7 @@ def _head(path: Path) -> dict[str, Any]:
     try:
         head = json.loads(_head_path(path).read_text(encoding="utf-8"))
         return {"lines": int(head["lines"]), "last": str(head["last"])}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {"lines": 0, "last": ""}
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise _broken(path, f"{_head_path(path).name} was changed") from error

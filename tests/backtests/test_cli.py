@@ -210,7 +210,7 @@ def test_compare_an_experiment_file(here: Path) -> None:
     (here / "plans" / "mine.toml").write_text(text)
     shown = ok("compare", "plans/mine.toml", "--workers", "1").stdout
     assert "AA, 2002-01-31 to" in shown  # one symbol: its own table, with all columns
-    assert "Refused" in shown
+    assert "Ref." in shown
     (folder,) = (here / "runs").glob("filed-*")
     experiment = json.loads((folder / "experiment.json").read_text())
     assert (experiment["source"], experiment["symbols"]) == ("csv", ["AA"])

@@ -348,7 +348,7 @@ OPTIONS = [
     ("compare AAPL --cash 0", "--cash: expected a number above 0"),
     ("compare AAPL --band -1", "--band: expected a number of at least 0"),
     ("compare AAPL --dead-band 0.5", "--dead-band: expected a number below 0.5"),
-    ("compare AAPL --name ../x", "--name: expected letters"),
+    ("compare AAPL --name ../x", "--name: expected at most 100 letters"),
     ("signal AAPL --model m.onnx --close 25:00", "--close: expected a time such as 16:00"),
     ("signal AAPL --model m.onnx --timezone Mars", "unknown time zone 'Mars'"),
     ("signal AAPL --model m.onnx --dead-band 0.5", "--dead-band: expected 0 or more"),

@@ -157,7 +157,7 @@ def test_the_feed_equals_pandas_data(monkeypatch):
 
     bars = market(200)
     fast = follow(bars)
-    monkeypatch.setattr(engine, "_feed", pandas_data)
+    monkeypatch.setattr(engine, "feed_of", pandas_data)
     standard = follow(bars)
     pd.testing.assert_series_equal(fast.equity, standard.equity, check_exact=True)
     pd.testing.assert_frame_equal(fast.orders, standard.orders, check_exact=True)
@@ -181,7 +181,7 @@ def test_every_interval_has_its_timeframe_and_one_return_per_bar(
     interval, freq, timeframe, compression
 ):
     bars = market(2000 if interval.endswith(("s", "m")) else 100, freq=freq, interval=interval)
-    feed = engine._feed(bars)
+    feed = engine.feed_of(bars)
     assert (feed.p.timeframe, feed.p.compression, feed.p.name) == (timeframe, compression, "RND")
     result = follow(bars)
     assert np.allclose(result.equity.pct_change()[1:], result.returns[1:], 0, 1e-12)

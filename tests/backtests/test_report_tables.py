@@ -71,7 +71,8 @@ def test_without_a_mix_it_says_why(given):
 
 def test_pairs_are_sorted_and_complete(given):
     content = copied(given[0])
-    pair = content["evidence"]["verdict"]["pairs"][0]
+    pairs = content["evidence"]["verdict"]["pairs"]
+    pair = next(pair for pair in pairs if pair["baseline"] == "ema")
     pair |= {
         "difference": -9.0, "interval": [-9.5, 0.001], "intercept": 0.0123, "p": 0.0314,
         "detectable": 1.005, "verdict": "does not beat", "reason": "same positions",
