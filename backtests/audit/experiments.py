@@ -12,7 +12,6 @@ import pandas as pd
 from ...signals.chain import write_chain
 from ...signals.latest import open_model, uses_of
 from ...signals.manifest import Period
-from ..tuning import write_rules
 from .cases import SIGNAL, Case, Progress, Step, tried_folds
 from .findings import AuditReport, Finding, date_of, make_report
 from .pipeline import Pipeline
@@ -103,6 +102,8 @@ def _judge(case: Case) -> list[tuple[Path, str]]:
     check_tuning(case, pipeline)
     if subject.folder is None:
         config = case.experiment.training
+        from ..tuning import write_rules  # brings numba, which only an experiment needs
+
         write_rules(case.frame, case.experiment, rules, config.horizon, config.target)
         chains = _own_chain(case, pipeline) if trains else []
     elif trains and subject.same_bars(symbol):

@@ -15,7 +15,6 @@ from ...signals.bars import COLUMNS
 from ...signals.model import windows_of
 from ...training.labels import direction_labels
 from ..experiment import Experiment
-from ..tuning import fold_rules
 from .retraining import Retrained
 from .trainings import Rows, TrainingTrace
 
@@ -105,6 +104,8 @@ class Pipeline:
         experiment, config = self._experiment, self._experiment.training
         # Folds are tuned one by one: those that lie after the bars have none to choose on.
         alone = experiment.model_copy(update={"folds": (experiment.folds[fold],)})
+        from ..tuning import fold_rules  # brings numba, which only an experiment needs
+
         rules = fold_rules(bars, alone, config.horizon, config.target)
         return {name: dict(chosen[0].parameters) for name, chosen in rules.items()}
 

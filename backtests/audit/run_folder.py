@@ -15,7 +15,6 @@ from ...signals.errors import ModelError
 from ...signals.folder import inside, read_manifest
 from ...signals.model import load_model
 from ...training.labels import direction_labels
-from ..contenders import chain_scores
 from .findings import Finding, date_of
 from .pipeline import Pipeline
 from .retraining import SURE
@@ -138,6 +137,8 @@ def check_placebo(subject: Subject, symbol: str, folder: Path) -> tuple[Judged, 
     """
     experiment, frame = subject.experiment, subject.bars[symbol]
     labels = direction_labels(frame, experiment.training.horizon, experiment.training.target)["up"]
+    from ..contenders import chain_scores  # brings numba, which only an experiment needs
+
     scores = chain_scores(load_chain(folder), frame, 0)
     up = labels.to_numpy(np.float64)
     starts = [pd.Timestamp(fold.test_start) for fold in experiment.folds]

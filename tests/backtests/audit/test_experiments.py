@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from nextbar.backtests import compare
+from nextbar.backtests import compare, contenders
 from nextbar.backtests.audit import (
     AuditReport,
     Retrained,
@@ -214,7 +214,7 @@ def test_a_placebo_is_judged_by_its_chance_in_each_fold(
     rng = np.random.default_rng(0)
 
     def judged(scores: np.ndarray) -> tuple[Any, str]:
-        monkeypatch.setattr(run_folder, "chain_scores", lambda *_: scores)
+        monkeypatch.setattr(contenders, "chain_scores", lambda *_: scores)
         return run_folder.check_placebo(subject, "AA", run / "models" / "AA" / "shuffled")
 
     for calls in (np.ones(len(up)), rng.random(len(up))):
