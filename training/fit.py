@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..signals.arrays import FloatArray
 from ..signals.bars import check_bars
 from ..signals.card import Card
 from ..signals.model import CHUNK
@@ -18,7 +19,6 @@ from .config import TrainingConfig
 from .convert import Predict
 from .linear import Linear, fit_linear, linear_for
 from .loop import Epoch, Loop, accuracy, loop_for
-from .splits import FloatArray
 from .task import Dates, Task, make_task
 
 __all__ = ["Epoch", "Trained", "fit_task", "train"]

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..signals.arrays import FloatArray
 from .backend import repeatable_tensorflow
 from .config import FeatureName, TrainingConfig
 from .convert import Traced
 from .loop import Part, log_loss
-from .splits import FloatArray
 from .template import trace_for_reuse
 
 __all__ = ["PENALTIES", "Linear", "fit_linear", "linear_for"]

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from ..signals.arrays import FloatArray
 from ..signals.errors import ModelError
 from ..signals.model import Float32Array
 from .backend import repeatable_tensorflow
 from .config import TrainingConfig
-from .splits import FloatArray
 from .template import trace_for_reuse
 
 __all__ = ["Epoch", "Loop", "Part", "accuracy", "log_loss", "loop_for"]

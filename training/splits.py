@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..signals.arrays import FloatArray
 from ..signals.errors import BarsError, ExperimentError
 from .config import Fold
 
-__all__ = ["EMBARGO", "FloatArray", "Split", "chronological_split", "make_folds"]
+__all__ = ["EMBARGO", "Split", "chronological_split", "make_folds"]
 
-FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 EMBARGO = 1

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import JsonValue
 
+from ..signals.arrays import FloatArray
 from ..signals.bars import COLUMNS, bars_digest
 from ..signals.errors import BarsError
 from ..signals.model import windows_of
@@ -17,7 +18,7 @@ from .certify import Facts, training_hash
 from .config import TrainingConfig
 from .labels import direction_labels
 from .loop import Part
-from .splits import FloatArray, Split, chronological_split
+from .splits import Split, chronological_split
 
 __all__ = ["Dates", "Kind", "Task", "make_task"]
 
