@@ -147,6 +147,8 @@ def inspect(model: o.ModelFile, as_json: o.AsJson = False) -> None:
     if as_json:
         console.say(json.dumps({"path": str(model), "sha256": loaded.sha256, "card": card}))
         return
-    card["golden"] = f"repeated: probability {card['golden']['probability']:.6f}"
+    answers = loaded.card.golden.outputs.items()
+    numbers = (f"{name} {' '.join(f'{value:.6g}' for value in row)}" for name, row in answers)
+    card["golden"] = f"repeated: {', '.join(numbers)}"
     console.show(console.facts_table(str(model), {"sha256": loaded.sha256, **card}))
     console.say("Verified: card and graph are as exported, and the golden answer was repeated.")

@@ -82,7 +82,7 @@ def _plain(value: Any) -> str:
 
 def calls_table(calls: Sequence[Mapping[str, Any]]) -> Table:
     """Return the newest calls, one a row."""
-    columns = ("symbol", "call", "probability", "last_bar", "bars_since_train_end")
+    columns = ("symbol", "call", "score", "last_bar", "bars_since_train_end")
     rows = [{name.replace("_", " "): call[name] for name in columns} for call in calls]
     return _rows_table("Newest calls, for an order at the next open", rows)
 

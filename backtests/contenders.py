@@ -16,21 +16,31 @@ from ..signals.bars import COLUMNS, periods_per_year
 from ..signals.baselines import RuleDirection
 from ..signals.chain import Chain, load_chain
 from ..signals.errors import ExperimentError
-from ..signals.indicators import LSTMDirection
-from ..signals.latest import open_model
-from ..signals.rules import call, volatility_scores, volatility_share
+from ..signals.heads import CENTRES, Head
+from ..signals.indicators import LSTMDirection, PositionDirection
+from ..signals.latest import open_model, uses_of
+from ..signals.rules import call, position_share, volatility_scores, volatility_share
 from ..signals.running import VolatilityTargetDirection
 from .experiment import Experiment
 from .models import Models
 from .simulate import Calls
 
-__all__ = ["Contender", "contenders", "first_test_bar", "foresight", "scores_of"]
+__all__ = [
+    "SHARE_BAND",
+    "Contender",
+    "calls_of",
+    "contenders",
+    "first_test_bar",
+    "foresight",
+    "scores_of",
+]
 
 VOLATILITY_SPAN = 60
 """Bars over which the volatility-targeted buy & hold weighs returns."""
 
-VOLATILITY_BAND = 0.1
-"""It trades when it is off by more than this share of the account, else every bar would cost."""
+SHARE_BAND = 0.1
+"""A position whose share moves is traded when it is off by more than this share of the account,
+else every bar would cost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +53,7 @@ class Contender:
     calls: Calls
     """The same calls from array functions, on the test bars."""
     score: FloatArray | None = None
-    """The number behind each call, shape (n,), where it is a probability."""
+    """The number behind each call of a model, shape (n,)."""
 
 
 def first_test_bar(frame: pd.DataFrame, experiment: Experiment) -> int:
@@ -74,9 +84,22 @@ def contenders(
 def _model(frame: pd.DataFrame, experiment: Experiment, kind: str, path: Path) -> Contender:
     # Another interval or symbol is refused or named by the indicator itself.
     score = scores_of(path, frame, first_test_bar(frame, experiment))
-    band = experiment.dead_band
-    signal = partial(LSTMDirection, model=path, dead_band=band)
-    return Contender(kind, signal, Calls(_directions(score, 0.5, band)), score)
+    head = uses_of(open_model(path)).head
+    indicator = PositionDirection if head == "position" else LSTMDirection
+    signal = partial(indicator, model=path, dead_band=experiment.dead_band)
+    return Contender(kind, signal, calls_of(score, head, experiment), score)
+
+
+def calls_of(score: FloatArray, head: Head, experiment: Experiment) -> Calls:
+    """Return the calls that a model of `head` makes by its scores, shape (n,)."""
+    direction = _directions(score, CENTRES[head], experiment.dead_band)
+    if head != "position":
+        return Calls(direction)
+    return Calls(direction, position_share(score), _share_band(experiment))
+
+
+def _share_band(experiment: Experiment) -> float:
+    return SHARE_BAND if experiment.band is None else experiment.band
 
 
 def scores_of(path: Path, frame: pd.DataFrame, start: int, seed: int | None = None) -> FloatArray:
@@ -108,8 +131,8 @@ def _volatility(frame: pd.DataFrame, experiment: Experiment, start: int) -> Cont
     options: dict[str, Any] = {"span": VOLATILITY_SPAN, "periods": yearly}
     volatility = volatility_scores(frame["close"].to_numpy(np.float64), **options)[start:]
     target = experiment.volatility_target
-    band = VOLATILITY_BAND if experiment.band is None else experiment.band
-    calls = Calls(np.ones(len(volatility), np.int8), volatility_share(volatility, target), band)
+    share = volatility_share(volatility, target)
+    calls = Calls(np.ones(len(volatility), np.int8), share, _share_band(experiment))
     signal = partial(VolatilityTargetDirection, target=target, **options)
     return Contender("volatility", signal, calls)
 

@@ -93,8 +93,8 @@ def newest_calls(
             warnings.append(f"{symbol}: no call: {reason}.")
         row = asdict(call) | {"symbol": symbol, "last_bar": date_text(call.last_bar)}
         row |= {"stale": stale, "reason": reason}
-        if not math.isfinite(call.probability):  # prices too large or small for the model
-            row["probability"] = None
+        if not math.isfinite(call.score):  # prices too large or small for the model
+            row["score"] = None
         row["call"] = {1: "up", -1: "down", 0: "none"}[call.direction]
         calls.append(row | {"model": str(model), "model_sha256": loaded.sha256})
     return calls, warnings
@@ -108,9 +108,9 @@ def _why_none(call: LatestCall, model: Model | Chain) -> str | None:
         single = isinstance(model, Model)
         where = "in the model's training data" if single else "before the chain's first period"
         return f"the last bar is {where}"
-    if not math.isfinite(call.probability):
+    if not math.isfinite(call.score):
         return "the window holds a price that the model cannot see"
-    return "the probability is inside the dead band"
+    return "the score is inside the dead band"
 
 
 def date_text(moment: pd.Timestamp) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..signals.chain import Chain, write_chain
 from ..signals.errors import ExperimentError, InSampleError, ModelError
+from ..signals.heads import Head
 from ..signals.latest import open_model, uses_of
 from ..signals.manifest import Period
 from ..signals.model import Model
@@ -34,6 +35,7 @@ class Models:
     """By strategy (lstm; logistic and shuffled when trained): a model file or a chain's folder."""
     horizon: int
     target: Literal["open", "close"]
+    head: Head
     facts: dict[str, Any]
     """For ``results.json``."""
 
@@ -74,6 +76,7 @@ def train_models(
             paths={kind: chain.path for kind, chain in chains.items()},
             horizon=experiment.training.horizon,
             target=experiment.training.target,
+            head=experiment.training.head,
             facts=_facts(chains, mine),
         )
     return models
@@ -117,7 +120,7 @@ def given_model(experiment: Experiment, path: str | Path, last: pd.Timestamp) ->
             "known_flaws": list(model.card.known_flaws) if isinstance(model, Model) else [],
         }
     }
-    return Models({"lstm": Path(path)}, first.horizon, target, facts)
+    return Models({"lstm": Path(path)}, first.horizon, target, first.head, facts)
 
 
 def _jobs(experiment: Experiment, bars: Mapping[str, pd.DataFrame], folder: Path) -> list[Job]:

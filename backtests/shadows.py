@@ -12,8 +12,8 @@ import pandas as pd
 from ..signals.arrays import FloatArray
 from ..signals.bars import periods_per_year
 from ..signals.chain import load_chain
-from ..signals.rules import call
-from .contenders import Contender, first_test_bar, foresight, scores_of
+from ..signals.latest import open_model, uses_of
+from .contenders import Contender, calls_of, first_test_bar, foresight, scores_of
 from .evidence.shifts import circular_shifts
 from .experiment import Experiment
 from .metrics import METRICS, exposure, return_summary, turnover
@@ -78,14 +78,14 @@ def _seeds(frame: pd.DataFrame, experiment: Experiment, models: Models, start: i
     """Return what each seed's model would have earned alone; a given file is its own seed."""
     chained = models.paths["lstm"].is_dir()
     numbers = range(_members(models)) if chained else (None,)
-    directions = np.array(
-        [
-            call(scores_of(models.paths["lstm"], frame, start, seed), 0.5, experiment.dead_band)
-            for seed in numbers
-        ]
-    ).astype(np.int8)
-    bars, rules = frame.iloc[start:], rules_of(experiment)
-    done = simulate_many(bars, directions, [experiment.cost_bps], rules)
+    path = models.paths["lstm"]
+    head = uses_of(open_model(path)).head
+    own = [calls_of(scores_of(path, frame, start, n), head, experiment) for n in numbers]
+    directions = np.array([calls.direction for calls in own])
+    shares = [calls.share for calls in own if calls.share is not None]
+    bars, rules = frame.iloc[start:], rules_of(experiment, own[0].band)
+    share = np.array(shares) if shares else None
+    done = simulate_many(bars, directions, [experiment.cost_bps], rules, share)
     return ended_at_nothing(account_returns(done.equity, experiment.cash))
 
 
@@ -96,11 +96,13 @@ def _members(models: Models) -> int:
 def _random(
     bars: pd.DataFrame, calls: Calls, experiment: Experiment
 ) -> tuple[FloatArray, dict[str, float | int | None]]:
-    shifted = circular_shifts(calls.direction, experiment.random_shifts)
+    number, n = experiment.random_shifts, len(calls.direction)
     # A short test has fewer shifts: some come more than once, so that all symbols have as many.
-    directions = np.resize(shifted, (experiment.random_shifts, len(calls.direction)))
-    rules = rules_of(experiment)
-    done = simulate_many(bars, directions, [experiment.cost_bps], rules)
+    order = np.resize(circular_shifts(n, number), (number, n))
+    share = None if calls.share is None else calls.share[order]
+    rules = rules_of(experiment, calls.band)
+    cost = [experiment.cost_bps]
+    done = simulate_many(bars, calls.direction[order], cost, rules, share)
     returns = ended_at_nothing(account_returns(done.equity, experiment.cash))
     yearly = periods_per_year(bars)
     known: dict[str, Any] = return_summary(pd.Series(returns.mean(axis=0), bars.index), yearly)

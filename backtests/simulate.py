@@ -51,7 +51,8 @@ def simulate_many(
     """Run every row of `directions`, shape (k, n), at every cost: k * len(costs) columns.
 
     `bars` are the n test bars; a direction is decided at its bar's close and filled at the next
-    open. Column ``i * len(costs) + j`` is row i at cost j, in basis points a side.
+    open, with the `share` of the same row of shape (k, n), or of shape (n,) for all rows. Column
+    ``i * len(costs) + j`` is row i at cost j, in basis points a side.
     """
     rows, levels = len(directions), len(costs)
     return replay(
@@ -62,9 +63,14 @@ def simulate_many(
         rules,
         symbol=np.zeros(rows * levels, np.intp),
         signal=np.repeat(np.arange(rows), levels),
-        share=None if share is None else share[None],
-        shares=None if share is None else np.zeros(rows * levels, np.intp),
+        share=None if share is None else np.atleast_2d(share),
+        shares=None if share is None else _own(share, rows, levels),
     )
+
+
+def _own(share: FloatArray, rows: int, levels: int) -> npt.NDArray[np.intp]:
+    """Return for each column the row of its share."""
+    return np.repeat(np.arange(rows) if share.ndim == 2 else np.zeros(rows, np.intp), levels)
 
 
 def account_returns(equity: FloatArray, cash: float) -> FloatArray:

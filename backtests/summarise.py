@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ..signals.bars import bars_digest, periods_per_year
+from ..signals.heads import CENTRES
 from ..training.labels import direction_labels
 from .common import LABELS, why_not_pooled
 from .evidence.calls import calibration, call_statistics
@@ -155,5 +156,7 @@ def _call_quality(part: Part, dead_band: float) -> dict[str, Any]:
     labels = direction_labels(part.frame, part.models.horizon, part.models.target)
     scores = pd.DataFrame({"score": part.results["lstm"].score}).join(labels["up"])
     score, up = scores["score"].to_numpy(np.float64), scores["up"].to_numpy(np.float64)
-    found = call_statistics(score, up, part.models.horizon, dead_band)
-    return asdict(found) | {"calibration": [asdict(bin_) for bin_ in calibration(score, up)]}
+    centre = CENTRES[part.models.head]
+    found = call_statistics(score, up, part.models.horizon, dead_band, centre=centre)
+    bins = calibration(score, up) if part.models.head == "direction" else ()
+    return asdict(found) | {"calibration": [asdict(bin_) for bin_ in bins]}

@@ -15,11 +15,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ModelError
+from .heads import CENTRES, Head
 from .store import canonical_json, digest
 
 __all__ = ["SCHEMA", "Card", "Certificate", "Golden", "seal", "unseal"]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the card's fields; a file of another version is refused."""
 
 RECURRENT = ("GRU", "LSTM", "RNN", "Loop", "Scan", "If")
@@ -41,9 +42,9 @@ class Certificate(_Frozen):
     windows: int
     """Windows compared."""
     max_difference: float
-    """Largest |Keras - ONNX| probability; at most 1e-5."""
+    """Largest |Keras - ONNX| of any output, relative for prices; at most 1e-5."""
     flipped_calls: int
-    """Up/down calls that differ, outside a band of 1e-5 round 0.5; always 0."""
+    """Up/down calls that differ, outside a band of 1e-5 round the centre; always 0."""
     batch_sizes: tuple[int, ...]
     """Batch sizes at which the comparison was made."""
 
@@ -53,14 +54,14 @@ class Golden(_Frozen):
 
     bars: tuple[tuple[float, float, float, float, float], ...]
     """Raw bars, oldest first: open, high, low, close, volume."""
-    probability: float
+    outputs: dict[str, tuple[float, ...]]
 
 
 class Card(_Frozen):
     """All that is needed to use a model file rightly. Dates are ISO text, naive, of the bars."""
 
-    schema_version: Literal[1] = SCHEMA
-    head: Literal["direction"] = "direction"
+    schema_version: Literal[2] = SCHEMA
+    head: Head = "direction"
     architecture: str
     recurrent: Literal["LSTM", "GRU"] | None
     """The recurrent ONNX operator that the graph must hold."""
@@ -70,8 +71,15 @@ class Card(_Frozen):
     """Bars that the predicted move lasts."""
     target: Literal["open", "close"]
     """`open`: up = open[t+1+h] > open[t+1], what a fill at the next open earns; `close`:
-    close[t+h] > close[t]."""
+    close[t+h] > close[t]. A forecast's move is from the first field's price at t+1 for the one,
+    from its price at t for the other."""
+    columns: tuple[tuple[str, int], ...] = ()
+    """What each number of a forecast is: a field's price, and how many bars ahead."""
     features: tuple[str, ...]
+    scaling: str = ""
+    price_levels: bool = False
+    """Whether prices go in as they are: outside the levels of the training part, and after an
+    adjustment for a later split, the model is at a loss."""
     uses_volume: bool
     symbols: tuple[str, ...]
     interval: str
@@ -91,6 +99,11 @@ class Card(_Frozen):
     certificate: Certificate
     known_flaws: tuple[str, ...] = ()
     """Leaks the model is known to carry; empty for an honest model."""
+
+    @property
+    def centre(self) -> float:
+        """Score at which up and down are balanced."""
+        return CENTRES[self.head]
 
     @property
     def unseen_from(self) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -23,6 +23,7 @@ from .arrays import FloatArray
 from .direction import day_numbers
 from .errors import ModelError
 from .folder import check_digest, content_digest, inside, read_manifest
+from .heads import CENTRES, Head
 from .manifest import FileFacts, Manifest, Period, Rule, check_files, check_periods, facts_of
 from .model import MANIFEST, Model, load_model
 from .rules import first_call, rule_scores
@@ -60,8 +61,19 @@ class Chain:
 
     @property
     def centre(self) -> float:
-        """Score at which up and down are balanced: 0.5 for models, 0 for rules."""
-        return 0.0 if self.rules else 0.5
+        """Score at which up and down are balanced: that of the models' head, 0 for rules."""
+        return 0.0 if self.rules else CENTRES[self.head]
+
+    @property
+    def head(self) -> Head:
+        """What the models say; rules call directions."""
+        heads: list[Head] = [facts.head for facts in self.files.values()]
+        return heads[0] if heads else "direction"
+
+    @property
+    def columns(self) -> tuple[tuple[str, int], ...]:
+        """Fields and bars ahead of the models' forecasts; empty for other heads."""
+        return next((facts.columns for facts in self.files.values()), ())
 
     @property
     def uses_volume(self) -> bool:
@@ -110,7 +122,7 @@ class Chain:
     def score(
         self, bars: FloatArray, times: FloatArray | pd.DatetimeIndex, *, early: bool = False
     ) -> FloatArray:
-        """Return the score of every bar: the mean probability of an up move over its models.
+        """Return the score of every bar: the mean over its models.
 
         Parameters
         ----------
@@ -133,18 +145,45 @@ class Chain:
         ModelError
             When a model file is missing or was changed. Only those that the bars need are loaded.
         """
-        period = self.period_of(times, early=early)
-        period[: self.window - 1] = -1
+        period = self._periods(times, early)
         if self.rules:
             return self._rule_scores(bars[:, 3], period)
-        scores = np.full(len(bars), np.nan)
+        return self._means(bars, period, (), Model.score)
+
+    def forecast(self, bars: FloatArray, times: FloatArray | pd.DatetimeIndex) -> FloatArray:
+        """Return the mean forecast of every bar over its models, shape (n, k); see `score`.
+
+        Raises
+        ------
+        ModelError
+            When the models forecast no prices; and as `score` does.
+        """
+        if self.head != "forecast":
+            raise ModelError(f"{self.path}: expected models that forecast prices, found none.")
+        return self._means(bars, self._periods(times), (len(self.columns),), Model.forecast)
+
+    def _periods(
+        self, times: FloatArray | pd.DatetimeIndex, early: bool = False
+    ) -> npt.NDArray[np.intp]:
+        period = self.period_of(times, early=early)
+        period[: self.window - 1] = -1
+        return period
+
+    def _means(
+        self,
+        bars: FloatArray,
+        period: npt.NDArray[np.intp],
+        shape: tuple[int, ...],
+        ask: Callable[[Model, FloatArray], FloatArray],
+    ) -> FloatArray:
+        means = np.full((len(bars), *shape), np.nan)
         for k, start, stop in _runs(period):
             members = self._models(k)
-            total = np.zeros(stop - start)
+            total = np.zeros((stop - start, *shape))
             for model in members:
-                total += model.score(bars[start - model.card.window + 1 : stop])
-            scores[start:stop] = total / len(members)
-        return scores
+                total += ask(model, bars[start - model.card.window + 1 : stop])
+            means[start:stop] = total / len(members)
+        return means
 
     def only(self, k: int) -> Chain:
         """Return the chain of the k-th model of every period: one seed."""

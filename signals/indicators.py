@@ -23,11 +23,13 @@ from .arrays import FloatArray, Numbers
 from .bars import COLUMNS
 from .calls import Calls, load_calls
 from .direction import DirectionIndicator
-from .errors import ExperimentError, InSampleError, did_you_mean
+from .errors import ExperimentError, InSampleError, ModelError, did_you_mean
 from .latest import check_fit, open_model, uses_of
 from .model import Model
+from .rules import position_share
+from .shares import ShareDirection
 
-__all__ = ["LSTMDirection", "SeriesDirection"]
+__all__ = ["LSTMDirection", "PositionDirection", "SeriesDirection"]
 
 
 class SeriesDirection(DirectionIndicator):
@@ -63,8 +65,9 @@ class SeriesDirection(DirectionIndicator):
 class LSTMDirection(DirectionIndicator):
     """The up/down calls of a model file, or of a chain of models, each on its own dates.
 
-    ``score`` is the probability of an up move, decided at the close of the bar; NaN where the
-    window holds an unusable bar. ``direction`` is 0 on in-sample bars: those up to the card's
+    ``score`` is decided at the close of the bar: the probability of an up move, or, as the model's
+    card says, a position or the relative move that forecast prices foretell; NaN where the window
+    holds an unusable bar. ``direction`` is 0 on in-sample bars: those up to the card's
     ``train_end``, or before the first period of a chain. With several models a period, the score
     is their mean; outside the periods it is NaN.
 
@@ -73,7 +76,8 @@ class LSTMDirection(DirectionIndicator):
     model : str or Path
         The ``.onnx`` file, or the folder of a chain.
     dead_band : float
-        ``direction`` is 0 where the score is no further than this from 0.5.
+        ``direction`` is 0 where the score is no further than this from 0.5, for a position or a
+        move from 0.
     in_sample : {"flat", "raise", "allow"}
         In-sample bars: direction 0, `InSampleError`, or called like any other (in a chain by the
         models of its first period).
@@ -90,14 +94,13 @@ class LSTMDirection(DirectionIndicator):
     params = (("model", ""), ("in_sample", "flat"), ("interval", "check"))
     plotinfo = {"plotyhlines": [0.0, 0.5]}
 
-    _centre = 0.5
-
     def __init__(self, *extra: Any, **unknown: Any) -> None:
         super().__init__(*extra, **unknown)
         _choice("in_sample", self.p.in_sample, ("flat", "raise", "allow"))
         _choice("interval", self.p.interval, ("check", "allow"))
         self._model = open_model(self.p.model)
         card = uses_of(self._model)
+        self._centre = card.centre
         names = COLUMNS if card.uses_volume else COLUMNS[:4]
         self._unseen_from = float(bt.date2num(card.unseen_from))
         lines = [self._line(name) for name in names]
@@ -141,6 +144,28 @@ class LSTMDirection(DirectionIndicator):
 
     def _plotlabel(self) -> list[Any]:
         return [Path(self.p.model).name]
+
+
+class PositionDirection(ShareDirection, LSTMDirection):
+    """`LSTMDirection` for models with a position head: `share` is the size of the position.
+
+    Raises
+    ------
+    ModelError
+        For a model of another head as well.
+    """
+
+    def __init__(self, *extra: Any, **unknown: Any) -> None:
+        super().__init__(*extra, **unknown)
+        head = uses_of(self._model).head
+        if head != "position":
+            raise ModelError(
+                f"{self.p.model}: expected a model of positions, found head {head!r}. Use"
+                " LSTMDirection."
+            )
+
+    def _share(self, score: FloatArray) -> FloatArray:
+        return position_share(score)
 
 
 def _five_columns(values: FloatArray) -> FloatArray:

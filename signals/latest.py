@@ -30,7 +30,8 @@ class LatestCall:
     last_bar: pd.Timestamp
     direction: int
     """+1 up, -1 down, 0 none: inside the dead band, or an in-sample bar."""
-    probability: float
+    score: float
+    """The number behind the call: the probability of an up move, the position or the move."""
     bars_since_train_end: int
     """Bars that the model has not seen; 0 on in-sample bars."""
 
@@ -77,16 +78,16 @@ def latest_call(model: Model | Chain, bars: pd.DataFrame, dead_band: float = 0.0
     values = bars[list(COLUMNS)].to_numpy(np.float64)
     dates = pd.DatetimeIndex(bars.index)
     check_fit(model, values, dates)
-    probability, unseen_from = _newest(model, values[-window:], dates[-window:])
+    score, unseen_from = _newest(model, values[-window:], dates[-window:])
     unseen = int(np.sum(dates >= unseen_from))
-    called = int(rules.call(probability, 0.5, dead_band))
-    return LatestCall(symbol, dates[-1], called if unseen else 0, probability, unseen)
+    called = int(rules.call(score, uses_of(model).centre, dead_band))
+    return LatestCall(symbol, dates[-1], called if unseen else 0, score, unseen)
 
 
 def _newest(
     model: Model | Chain, values: FloatArray, dates: pd.DatetimeIndex
 ) -> tuple[float, pd.Timestamp]:
-    """Return the probability at the last bar, and from when on its models have seen no bar."""
+    """Return the score at the last bar, and from when on its models have seen no bar."""
     if isinstance(model, Model):
         return float(model.score(values)[-1]), pd.Timestamp(model.card.unseen_from)
     period = int(model.period_of(dates[-1:], early=True)[0])
@@ -95,11 +96,11 @@ def _newest(
             f"{model.path}: its last period ends at {model.periods[-1].end}, before the bar of"
             f" {dates[-1]}. Train models for later dates."
         )
-    probability = float(model.score(values, dates, early=True)[-1])
+    score = float(model.score(values, dates, early=True)[-1])
     if dates[-1] < pd.Timestamp(model.unseen_from):
-        return probability, pd.Timestamp(model.unseen_from)
+        return score, pd.Timestamp(model.unseen_from)
     seen = [model.files[name].unseen_from for name in model.periods[period].models]
-    return probability, pd.Timestamp(max(seen))
+    return score, pd.Timestamp(max(seen))
 
 
 def check_fit(

@@ -18,6 +18,7 @@ from pydantic import (
 
 from .card import Card
 from .errors import ModelError
+from .heads import Head
 from .rules import check_rule
 
 __all__ = [
@@ -34,7 +35,7 @@ __all__ = [
 MANIFEST_SCHEMA = 1
 """Version of the manifest's fields; one of another version is refused."""
 
-ALIKE = ("interval", "horizon", "target", "uses_volume")
+ALIKE = ("head", "columns", "interval", "horizon", "target", "uses_volume")
 """What the models of a chain must have in common; windows and symbols may differ."""
 
 
@@ -98,6 +99,8 @@ class FileFacts(_Frozen):
     window: int = Field(ge=1)
     horizon: int
     target: str
+    head: Head = "direction"
+    columns: tuple[tuple[str, int], ...] = ()
     uses_volume: bool
     symbols: tuple[str, ...]
     interval: str
@@ -119,6 +122,8 @@ def facts_of(card: Card, sha256: str) -> FileFacts:
         window=card.window,
         horizon=card.horizon,
         target=card.target,
+        head=card.head,
+        columns=card.columns,
         uses_volume=card.uses_volume,
         symbols=card.symbols,
         interval=card.interval,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -18,6 +19,7 @@ import onnxruntime as ort
 
 from .arrays import BoolArray, Float32Array, FloatArray
 from .errors import BarsError, ModelError, did_you_mean
+from .heads import OUTPUTS
 from .store import digest
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ __all__ = [
     "Model",
     "load_model",
     "open_session",
+    "run_all",
     "run_windows",
     "sample_model",
     "usable_bars",
@@ -64,7 +67,9 @@ class Model:
     """The onnxruntime session, one a process."""
 
     def score(self, bars: FloatArray) -> FloatArray:
-        """Return the probability of an up move after every full window of `bars`.
+        """Return the number behind the call after every full window of `bars`.
+
+        The probability of an up move, or the position, or the relative move that prices foretell.
 
         Parameters
         ----------
@@ -78,6 +83,29 @@ class Model:
             window holds a bar that `usable_bars` refuses: the runtime's LSTM would turn NaN into
             a plausible number.
         """
+        return self._run(bars, OUTPUTS[self.card.head][-1], ())
+
+    def forecast(self, bars: FloatArray) -> FloatArray:
+        """Return the prices that follow every full window of `bars`, as `score` does.
+
+        Returns
+        -------
+        ndarray of shape (max(0, n_bars - window + 1), k), float64
+            Columns as the card's `columns` say.
+
+        Raises
+        ------
+        ModelError
+            When the model forecasts no prices.
+        """
+        if self.card.head != "forecast":
+            raise ModelError(
+                f"{self.path}: expected a model that forecasts prices, found head"
+                f" {self.card.head!r}. Train one with head = 'forecast'."
+            )
+        return self._run(bars, "forecast", (len(self.card.columns),))
+
+    def _run(self, bars: FloatArray, output: str, shape: tuple[int, ...]) -> FloatArray:
         window, columns = self.card.window, _columns(self.card.uses_volume)
         if bars.ndim != 2 or not columns <= bars.shape[1] <= 5:
             raise BarsError(
@@ -86,15 +114,16 @@ class Model:
             )
         inside = _inside(bars[:, :columns])
         if len(bars) == window and inside.all():  # streaming: what follows would cost a tenth more
-            return run_windows(self.session, _as_input(bars, columns)[None]).astype(np.float64)
+            one = _as_input(bars, columns)[None]
+            return run_windows(self.session, one, output=output).astype(np.float64)
         usable: BoolArray = np.logical_and.reduce(inside, axis=1)
         windows = windows_of(_as_input(np.where(usable[:, None], bars, 1.0), columns), window)
-        scores = np.full(len(windows), np.nan)
+        scores = np.full((len(windows), *shape), np.nan)
         rows = np.flatnonzero(windows_of(usable[:, None], window).all(axis=(1, 2)))
         # Rows are picked chunk by chunk: picking copies, and all windows at once may not fit.
         for start in range(0, len(rows), CHUNK):
             part = rows[start : start + CHUNK]
-            scores[part] = run_windows(self.session, windows[part])
+            scores[part] = run_windows(self.session, windows[part], output=output)
         return scores
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
@@ -135,18 +164,27 @@ def windows_of(bars: npt.NDArray[Any], window: int) -> npt.NDArray[Any]:
     return np.lib.stride_tricks.sliding_window_view(bars, window, axis=0).transpose(0, 2, 1)
 
 
-def run_windows(session: Any, windows: Float32Array, chunk: int = CHUNK) -> Float32Array:
-    """Return the probabilities of `windows`, shape (n, window, 5), as shape (n,).
+def run_windows(
+    session: Any, windows: Float32Array, chunk: int = CHUNK, output: str = "probability"
+) -> Float32Array:
+    """Return an output of `windows`, shape (n, window, 5), as shape (n,) or (n, k).
 
     No call is made for n = 0: the runtime ends the process on an empty batch.
     """
     parts = [
-        session.run(["probability"], {"bars": np.ascontiguousarray(windows[i : i + chunk])})[0]
+        session.run([output], {"bars": np.ascontiguousarray(windows[i : i + chunk])})[0]
         for i in range(0, len(windows), chunk)
     ]
     if len(parts) == 1:
         return parts[0]
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def run_all(
+    session: Any, windows: Float32Array, chunk: int, outputs: Sequence[str]
+) -> dict[str, Float32Array]:
+    """Return the named outputs of `windows`, each as `run_windows` does."""
+    return {name: run_windows(session, windows, chunk, name) for name in outputs}
 
 
 def open_session(content: bytes) -> Any:
@@ -228,10 +266,13 @@ def _check_interface(model: Model) -> None:
         for nodes in (model.session.get_inputs(), model.session.get_outputs())
     )
     bars = {"bars": ("tensor(float)", [model.card.window, 5])}
-    if inputs != bars or outputs != {"probability": ("tensor(float)", [])}:
+    wide = {"forecast": [len(model.card.columns)]}
+    names = OUTPUTS[model.card.head]
+    wanted = {name: ("tensor(float)", wide.get(name, [])) for name in names}
+    if inputs != bars or outputs != wanted:
         raise ModelError(
             f"{model.path}: expected the input 'bars', float32 (batch, {model.card.window}, 5), and"
-            f" the output 'probability', float32 (batch,); found {inputs} and {outputs}."
+            f" the output {' and '.join(map(repr, names))}, float32; found {inputs} and {outputs}."
             " Export the model again."
         )
 
@@ -240,15 +281,22 @@ def _check_golden(model: Model) -> None:
     golden = model.card.golden
     bars = np.array(golden.bars, dtype=np.float64).reshape(-1, 5)
     try:
-        found = model.score(bars)
+        found = {"forecast": model.forecast(bars)} if model.card.head == "forecast" else {}
+        found[OUTPUTS[model.card.head][-1]] = model.score(bars)
     except Exception as error:
         raise ModelError(f"{model.path}: {_refused(error)}") from error
-    if len(found) != 1 or not abs(found[0] - golden.probability) <= GOLDEN_TOLERANCE:
-        raise ModelError(
-            f"{model.path}: on its golden window expected {golden.probability:.6f}, found"
-            f" {found.tolist()}. This machine's onnxruntime computes the model differently:"
-            " install another version."
+    for name, answer in golden.outputs.items():
+        expected, given = np.array(answer), found.get(name, np.empty(0)).ravel()
+        allowed = GOLDEN_TOLERANCE * np.maximum(1.0, np.abs(expected))
+        same = expected.shape == given.shape and bool(
+            np.all(np.abs(given - expected) <= allowed)  # NaN is not
         )
+        if not same:
+            raise ModelError(
+                f"{model.path}: on its golden window expected {name} {expected.tolist()}, found"
+                f" {given.tolist()}. This machine's onnxruntime computes the model differently:"
+                " install another version."
+            )
 
 
 def _refused(error: Exception) -> str:

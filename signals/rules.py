@@ -28,6 +28,7 @@ __all__ = [
     "ema_score",
     "first_call",
     "momentum_score",
+    "position_share",
     "reversal_score",
     "rule_directions",
     "rule_scores",
@@ -53,6 +54,14 @@ def call(score: Numbers, centre: float, dead_band: float) -> Numbers:
     +1 above ``centre + dead_band``, -1 below ``centre - dead_band``, 0 between and for NaN.
     """
     return (score > centre + dead_band) * 1.0 - (score < centre - dead_band) * 1.0
+
+
+def position_share(position: FloatArray) -> FloatArray:
+    """Return how much of the target positions from -1 to 1 take, shape (n,); 1 for NaN.
+
+    In thousandths: the last digits of a score depend on the batch it was computed in.
+    """
+    return np.where(np.isnan(position), 1.0, np.round(np.abs(position), 3))
 
 
 def ema(values: FloatArray, period: int) -> FloatArray:

@@ -16,6 +16,7 @@ from . import rules
 from .arrays import FloatArray, Numbers
 from .direction import DirectionIndicator
 from .errors import ExperimentError
+from .shares import ShareDirection
 
 __all__ = ["MeanDirection", "RunningSums", "VolatilityTargetDirection"]
 
@@ -81,7 +82,7 @@ class MeanDirection(DirectionIndicator):
         return values[:, 1] / values[:, 0]
 
 
-class VolatilityTargetDirection(DirectionIndicator):
+class VolatilityTargetDirection(ShareDirection):
     """Always up, with a smaller position the wilder the market: buy & hold at an even risk.
 
     ``score`` is the annualised volatility: the exponentially weighted standard deviation of the
@@ -100,7 +101,6 @@ class VolatilityTargetDirection(DirectionIndicator):
         Bars in a year.
     """
 
-    lines: Any = ("share",)
     params = (("target", 0.15), ("span", 60), ("periods", 252))
 
     def __init__(self, *extra: Any, **unknown: Any) -> None:
@@ -127,24 +127,5 @@ class VolatilityTargetDirection(DirectionIndicator):
     def _direction(self, score: Numbers, times: Numbers) -> Numbers:  # noqa: ARG002
         return (score >= 0.0) * 1.0  # NaN is not
 
-    def prenext(self) -> None:
-        """Give no opinion while warming up."""
-        super().prenext()
-        self.lines.share[0] = 1.0
-
-    def next(self) -> None:
-        """Score the newest bar."""
-        super().next()
-        score = np.array([self.lines.score[0]])
-        self.lines.share[0] = float(rules.volatility_share(score, self.p.target)[0])
-
-    def preonce(self, start: int, end: int) -> None:
-        """Give no opinion while warming up."""
-        super().preonce(start, end)
-        np.asarray(self.lines.share.array)[start:end] = 1.0
-
-    def once(self, start: int, end: int) -> None:
-        """Score the bars `start` to `end` in one go."""
-        super().once(start, end)
-        score = np.asarray(self.lines.score.array)[start:end]
-        np.asarray(self.lines.share.array)[start:end] = rules.volatility_share(score, self.p.target)
+    def _share(self, score: FloatArray) -> FloatArray:
+        return rules.volatility_share(score, self.p.target)

@@ -105,7 +105,7 @@ def card_for(graph: bytes, window: int, **changes: Any) -> Card:
         "libraries": {},
         "operators": {"LSTM": 1},
         "graph_sha256": digest(graph),
-        "golden": Golden(bars=golden[0].tolist(), probability=probability),
+        "golden": Golden(bars=golden[0].tolist(), outputs={"probability": (probability,)}),
         "certificate": Certificate(
             windows=1, max_difference=0.0, flipped_calls=0, batch_sizes=(512, 7)
         ),

@@ -110,8 +110,8 @@ def _refuse_subgraphs(model: onnx.ModelProto) -> None:
     if inner or model.functions:
         raise ModelError(
             f"the converted graph has control flow ({', '.join(inner) or 'functions'}), which is"
-            " slow and has no canonical form. An LSTM layer becomes one LSTM operator unless it"
-            " has recurrent_dropout; a GRU layer and custom cells become loops."
+            " slow and has no canonical form. Use LSTM, GRU or nextbar's PeepholeLSTM layers,"
+            " which become one operator each; SimpleRNN and custom cells become loops."
         )
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -16,20 +17,33 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from ..signals.bars import COLUMNS, bars_digest, check_bars, infer_interval
 from ..signals.card import RECURRENT, Card, Certificate, Golden, seal
 from ..signals.errors import ModelError
-from ..signals.model import CHUNK, Float32Array, open_session, run_windows, windows_of
+from ..signals.heads import OUTPUTS, Head
+from ..signals.model import (
+    CHUNK,
+    Float32Array,
+    open_session,
+    run_all,
+    run_windows,
+    windows_of,
+)
 from ..signals.store import canonical_json, digest, write_atomic
 from .canonical import canonicalise, operator_counts
-from .convert import Predict, Traced, predictor, trace
+from .convert import Predict, Traced, trace
+from .parity import TOLERANCE, compare
 
-__all__ = ["Facts", "compare", "compare_windows", "export", "export_traced", "training_hash"]
-
-TOLERANCE = 1e-5
-"""Largest |Keras - ONNX| allowed, and the band round 0.5 in which a call may flip."""
+__all__ = ["Facts", "export", "export_traced", "training_hash"]
 
 PROBES = 64
 """Windows that are scored alone and in other company."""
 
 BATCH_SIZES = (CHUNK, 7)
+
+RANGES: Mapping[Head, tuple[tuple[float, float], str]] = {
+    "direction": ((0.0, 1.0), "End the model with a sigmoid."),
+    "position": ((-1.0, 1.0), "End the model with a tanh."),
+    "forecast": ((-1.0, np.inf), "A price cannot fall by more than itself."),
+}
+"""What the score may be by head, and what to do if it is not."""
 
 LIBRARIES = ("keras", "nextbar", "numpy", "onnx", "onnxruntime", "tensorflow", "tf2onnx")
 
@@ -41,9 +55,13 @@ class Facts(BaseModel):
 
     architecture: str
     recurrent: Literal["LSTM", "GRU"] | None = "LSTM"
+    head: Head = "direction"
+    columns: tuple[tuple[str, int], ...] = ()
     horizon: int = Field(default=1, ge=1)
     target: Literal["open", "close"] = "open"
     features: tuple[str, ...] = ()
+    scaling: str = ""
+    price_levels: bool = False
     uses_volume: bool = True
     training: dict[str, JsonValue] = {}
     """All settings of the training, hashed into the card's `training_hash`."""
@@ -56,7 +74,9 @@ def export(model: Any, path: str | Path, *, bars: pd.DataFrame, facts: Facts) ->
     Parameters
     ----------
     model : keras.Model
-        From raw bars (batch, window, 5) to the probability of an up move, (batch,) or (batch, 1).
+        From raw bars (batch, window, 5) to what ``facts.head`` says: the probability of an up move
+        or a position from -1 to 1, (batch,) or (batch, 1); or, for a forecast head, a dict of
+        ``forecast``, (batch, k), and ``move``, (batch,), the relative move that it foretells.
         Scaling belongs inside it.
     path : str or Path
         The ``.onnx`` file; written whole or not at all.
@@ -81,7 +101,8 @@ def export(model: Any, path: str | Path, *, bars: pd.DataFrame, facts: Facts) ->
     ExperimentError
         When the file cannot be written.
     """
-    return export_traced(trace(model), path, bars=check_bars(bars), facts=facts)
+    traced = trace(model, OUTPUTS[facts.head])
+    return export_traced(traced, path, bars=check_bars(bars), facts=facts)
 
 
 def export_traced(model: Traced, path: str | Path, *, bars: pd.DataFrame, facts: Facts) -> Card:
@@ -91,7 +112,7 @@ def export_traced(model: Traced, path: str | Path, *, bars: pd.DataFrame, facts:
     if not len(windows):
         raise ModelError(f"{len(bars)} bars hold no window of {window}: export needs at least one.")
     graph = canonicalise(model.graph())
-    _check_graph(graph, facts.recurrent)
+    _check_graph(graph, facts)
     content = graph.SerializeToString(deterministic=True)
     session = _open(content)
     card = Card(
@@ -102,33 +123,10 @@ def export_traced(model: Traced, path: str | Path, *, bars: pd.DataFrame, facts:
         operators=operator_counts(graph),
         graph_sha256=digest(content),
         certificate=_certify(model.predict, session, windows, facts),
-        golden=_golden(session, _seen(windows[-1:], facts)),
+        golden=_golden(session, _seen(windows[-1:], facts), OUTPUTS[facts.head]),
     )
     write_atomic(path, seal(content, card))
     return card
-
-
-def compare_windows(
-    model: Any, session: Any, windows: Float32Array, chunk: int = CHUNK
-) -> tuple[float, int]:
-    """Return what `compare` does for a Keras model, which is traced for it."""
-    return compare(predictor(model), session, windows, chunk)
-
-
-def compare(
-    predict: Predict, session: Any, windows: Float32Array, chunk: int = CHUNK
-) -> tuple[float, int]:
-    """Return max |Keras - ONNX| over `windows` and the number of flipped calls.
-
-    A call is flipped when the two lie on different sides of 0.5 and Keras' probability is further
-    than 1e-5 from it. No windows differ by 0.
-    """
-    keras_scores = predict(windows, chunk)
-    onnx_scores = run_windows(session, windows, chunk)
-    flipped = (keras_scores > 0.5) != (onnx_scores > 0.5)
-    far = np.abs(keras_scores - 0.5) > TOLERANCE
-    difference = np.abs(keras_scores.astype(np.float64) - onnx_scores)
-    return float(difference.max(initial=0.0)), int((flipped & far).sum())
 
 
 def _history(bars: pd.DataFrame, facts: Facts) -> dict[str, Any]:
@@ -156,8 +154,12 @@ def _open(content: bytes) -> Any:
         raise ModelError(f"onnxruntime refuses the converted graph: {_line(error)}") from error
 
 
-def _golden(session: Any, window: Float32Array) -> Golden:
-    return Golden(bars=window[0].tolist(), probability=float(run_windows(session, window)[0]))
+def _golden(session: Any, window: Float32Array, names: tuple[str, ...]) -> Golden:
+    answers = run_all(session, window, CHUNK, names)
+    outputs = {name: np.ravel(answer[0]).astype(np.float64) for name, answer in answers.items()}
+    return Golden(
+        bars=window[0].tolist(), outputs={name: tuple(v.tolist()) for name, v in outputs.items()}
+    )
 
 
 def _seen(windows: Float32Array, facts: Facts) -> Float32Array:
@@ -170,19 +172,21 @@ def _seen(windows: Float32Array, facts: Facts) -> Float32Array:
 
 
 def _certify(predict: Predict, session: Any, windows: Float32Array, facts: Facts) -> Certificate:
-    compared = [compare(predict, session, windows, chunk) for chunk in BATCH_SIZES]
-    # numpy's maximum is NaN if there is a NaN; Python's max() may overlook it.
+    compared = [compare(predict, session, windows, chunk, facts.head) for chunk in BATCH_SIZES]
     worst, flips = float(np.max([pair[0] for pair in compared])), max(pair[1] for pair in compared)
-    scores = run_windows(session, windows)
-    if not np.array_equal(run_windows(session, _seen(windows, facts)), scores, equal_nan=True):
+    name = OUTPUTS[facts.head][-1]
+    scores = run_windows(session, windows, output=name)
+    unseen = run_windows(session, _seen(windows, facts), output=name)
+    if not np.array_equal(unseen, scores, equal_nan=True):
         raise ModelError("uses_volume is False, but the model's output changes with the volume.")
     # Written so that NaN fails too, here and below.
-    if not ((scores >= 0) & (scores <= 1)).all():
+    (least, most), end = RANGES[facts.head]
+    if not ((scores >= least) & (scores <= most)).all():
         raise ModelError(
-            f"expected probabilities from 0 to 1, found {scores.min():g} to {scores.max():g}."
-            " End the model with a sigmoid."
+            f"expected a {name} from {least:g} to {most:g}, found {scores.min():g} to"
+            f" {scores.max():g}. {end}"
         )
-    if not (leak := _influence(session, windows, scores)) <= TOLERANCE:
+    if not (leak := _influence(session, windows, scores, name)) <= TOLERANCE:
         raise ModelError(
             f"a window's score changes by up to {leak:.1e} with the other windows of its batch, so"
             " later bars would reach earlier calls. Compute over one window's own axes only, such"
@@ -198,26 +202,28 @@ def _certify(predict: Predict, session: Any, windows: Float32Array, facts: Facts
     )
 
 
-def _influence(session: Any, windows: Float32Array, scores: Float32Array) -> float:
+def _influence(session: Any, windows: Float32Array, scores: Float32Array, name: str) -> float:
     """Return how much a window's score depends on its company: none, or a distorted twin."""
     worst = [0.0]
     for i in np.unique(np.linspace(0, len(windows) - 1, PROBES).astype(int)):
         twin = windows[i].copy()
         twin[len(twin) // 2 :, :4] *= 1.5
-        alone = run_windows(session, windows[i : i + 1])[0]
-        beside = run_windows(session, np.stack([windows[i], twin]))[0]
+        alone = run_windows(session, windows[i : i + 1], output=name)[0]
+        beside = run_windows(session, np.stack([windows[i], twin]), output=name)[0]
         worst += [abs(float(scores[i]) - float(score)) for score in (alone, beside)]
     return float(np.max(worst))
 
 
-def _check_graph(graph: onnx.ModelProto, recurrent: str | None) -> None:
+def _check_graph(graph: onnx.ModelProto, facts: Facts) -> None:
+    recurrent, wanted = facts.recurrent, list(OUTPUTS[facts.head])
     inputs = [value.name for value in graph.graph.input]
     outputs = [value.name for value in graph.graph.output]
-    if inputs != ["bars"] or outputs != ["probability"]:
+    if inputs != ["bars"] or outputs != wanted:
         raise ModelError(
-            f"expected input 'bars' and output 'probability', the converted graph has {inputs} and"
-            f" {outputs}: constants captured by a layer become inputs; make them weights, as"
-            " nextbar.training.features.StandardScaling does instead of Normalization."
+            f"expected input 'bars' and output {' and '.join(map(repr, wanted))}, the converted"
+            f" graph has {inputs} and {outputs}: constants captured by a layer become inputs; make"
+            " them weights, as nextbar.training.scalings.StandardScaling does instead of"
+            " Normalization."
         )
     found = [name for name in RECURRENT if name in operator_counts(graph)]
     if found != ([recurrent] if recurrent else []):

@@ -2,11 +2,12 @@
 
 # pyright: reportMissingTypeStubs=false, reportMissingModuleSource=false
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -21,10 +22,20 @@ from ..signals.model import Float32Array
 from .backend import tensorflow
 from .canonical import OPSET
 
-__all__ = ["Predict", "Traced", "convert", "predictor", "trace", "window_of"]
+__all__ = ["PROBABILITY", "WIDE", "Predict", "Traced", "convert", "predictor", "trace", "window_of"]
 
-Predict = Callable[[Float32Array, int], Float32Array]
-"""From windows, shape (n, window, 5), and how many to take at once, to probabilities, (n,)."""
+PROBABILITY = ("probability",)
+"""The names of the outputs of a model that calls the direction."""
+
+WIDE = ("forecast",)
+"""Outputs with a row of numbers for each window; all others have one number, as shape (batch,)."""
+
+Predict = Callable[[Float32Array, int], Any]
+"""From windows, shape (n, window, 5), and how many to take at once, to what the model says of them.
+
+One output is given as a float32 array, (n,), or (n, k) if it is one of `WIDE`; several are given as
+a dict of name to such an array.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,35 +46,46 @@ class Traced:
     predict: Predict
     graph: Callable[[], onnx.ModelProto]
     """Gives the converted graph."""
+    outputs: tuple[str, ...] = PROBABILITY
+    """Names of the outputs, in the graph's order."""
 
 
-def trace(model: Any) -> Traced:
+def trace(model: Any, outputs: Sequence[str] = PROBABILITY) -> Traced:
     """Return `model` ready for the export.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From raw bars (batch, window, 5) to one tensor, or a dict, list or tuple of them.
+    outputs : sequence of str
+        What they are called in the graph: the keys of the dict, or names in the order of the list.
+        Those in `WIDE` have the shape (batch, k), all others (batch,) or (batch, 1).
 
     Raises
     ------
     ModelError
         As `window_of` does.
     """
-    window = window_of(model)
-    return Traced(window, predictor(model), partial(convert, model, window))
+    window = window_of(model, outputs)
+    graph = partial(convert, model, window, outputs)
+    return Traced(window, predictor(model, outputs), graph, tuple(outputs))
 
 
-def window_of(model: Any) -> int:
+def window_of(model: Any, outputs: Sequence[str] = PROBABILITY) -> int:
     """Return how many bars `model` looks at.
 
     Raises
     ------
     ModelError
-        When it is not from raw bars (batch, window, 5) to one number for each window.
+        When it is not from raw bars (batch, window, 5) to the named `outputs`; see `trace`.
     """
     try:
         # A Sequential model has no `input` before its first call, though its layers are built.
         sequential = isinstance(model, tensorflow().keras.Sequential)
-        given, wanted = (
+        given, found = (
             (model.inputs[0], model.outputs[0]) if sequential else (model.input, model.output)
         )
-        shape, output = _shape(given), _shape(wanted)
+        shape, _ = _shape(given), _shape(found)
     except (AttributeError, ValueError) as error:
         raise ModelError(
             "expected a functional or sequential Keras model, found one that is neither or was"
@@ -78,11 +100,9 @@ def window_of(model: Any) -> int:
                 f" {shape}. Begin it with keras.Input((window, {len(COLUMNS)})), and put features"
                 " and scaling inside it as layers."
             )
-    if output not in ((None,), (None, 1)):
-        raise ModelError(
-            "expected one probability for each window, (batch,) or (batch, 1), found output"
-            f" {output}. Export a model with this one output."
-        )
+    by_name = _by_name(found, outputs)
+    if not by_name or not all(_fits(name, _shape(value)) for name, value in by_name.items()):
+        raise ModelError(_other_outputs(found, outputs))
     return window
 
 
@@ -92,24 +112,59 @@ def _shape(value: Any) -> tuple[int | None, ...] | str:
     return f"a {type(value).__name__} of {len(value)}"
 
 
-def convert(model: Any, window: int) -> onnx.ModelProto:
-    """Return the graph of `model` with the input ``bars`` and the output ``probability``.
+def _by_name(found: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return a model's outputs by name, none if there are others than the `names`."""
+    if isinstance(found, dict):
+        given: dict[str, Any] = found
+        return {name: given[name] for name in names} if sorted(given) == sorted(names) else {}
+    if isinstance(found, list | tuple):
+        several: Sequence[Any] = found
+        return dict(zip(names, several, strict=True)) if len(several) == len(names) > 1 else {}
+    return {names[0]: found} if len(names) == 1 else {}
+
+
+def _fits(name: str, shape: tuple[int | None, ...] | str) -> bool:
+    if name in WIDE:
+        return len(shape) == 2 and shape[0] is None and isinstance(shape[1], int)
+    return shape in ((None,), (None, 1))
+
+
+def _other_outputs(found: Any, names: Sequence[str]) -> str:
+    if len(names) == 1 and names[0] not in WIDE:
+        return (
+            f"expected one {names[0]} for each window, (batch,) or (batch, 1), found output"
+            f" {_shape(found)}. Export a model with this one output."
+        )
+    wanted = [f"{name} {'(batch, k)' if name in WIDE else '(batch,)'}" for name in names]
+    shapes: Any = _shape(found)
+    if isinstance(found, dict):
+        shapes = ", ".join(f"{name} {_shape(value)}" for name, value in found.items())
+    return (
+        f"expected a model with the output{'s' * (len(names) > 1)} {', '.join(wanted)}, found"
+        f" {shapes}. Give the model a dict of these names as its outputs."
+    )
+
+
+def convert(model: Any, window: int, outputs: Sequence[str] = PROBABILITY) -> onnx.ModelProto:
+    """Return the graph of `model` with the input ``bars`` and the `outputs` in this order.
+
+    GRU and `nextbar.training.cells.PeepholeLSTM` layers and those with recurrent dropout become one
+    operator each, as LSTM layers do; see `nextbar.training.twins`.
 
     Raises
     ------
     ModelError
-        When tf2onnx fails or reports an error.
+        When tf2onnx fails or reports an error, or a layer has no ONNX form.
     """
     tf = tensorflow()
     import tf2onnx
 
+    from .twins import inference_twin
+
     signature = (tf.TensorSpec((None, window, len(COLUMNS)), tf.float32, name="bars"),)
-
-    def named(bars: Any) -> dict[str, Any]:
-        return {"probability": _flat(model(bars, training=False))}
-
-    function = tf.function(named, input_signature=signature, autograph=False)
-    with _converter_errors() as errors:
+    twin = inference_twin(model)
+    function = tf.function(_named(model, outputs), input_signature=signature, autograph=False)
+    with _converter_errors() as errors, twin.in_place():
         try:
             graph, _ = tf2onnx.convert.from_function(
                 function, input_signature=signature, opset=OPSET
@@ -119,35 +174,50 @@ def convert(model: Any, window: int) -> onnx.ModelProto:
     # tf2onnx only logs what it cannot convert and goes on to write a file that does not work.
     if errors:
         raise ModelError(_failed(errors[0]))
+    twin.rewrite(graph)
+    found = {value.name: value for value in graph.graph.output}
+    del graph.graph.output[:]
+    graph.graph.output.extend(found[name] for name in outputs)
     return graph
 
 
-def predictor(model: Any) -> Predict:
-    """Return the function that gives Keras' probabilities, with the weights of the time of call.
+def _named(model: Any, outputs: Sequence[str]) -> Callable[[Any], dict[str, Any]]:
+    """Return `model` at inference as a function from bars to outputs by name, in their shapes."""
+
+    def named(bars: Any) -> dict[str, Any]:
+        found = _by_name(model(bars, training=False), outputs)
+        flat = {name for name, value in found.items() if len(value.shape) == 2} - set(WIDE)
+        return {name: value[:, 0] if name in flat else value for name, value in found.items()}
+
+    return named
+
+
+def predictor(model: Any, outputs: Sequence[str] = PROBABILITY) -> Predict:
+    """Return the function that gives what Keras says, with the weights of the time of call.
 
     It is traced once, at its first call: `model.predict()` sets up a pipeline anew for every shape.
     """
     tf = tensorflow()
-    signature = (tf.TensorSpec((None, window_of(model), len(COLUMNS)), tf.float32),)
-
-    def scores(bars: Any) -> Any:
-        return _flat(model(bars, training=False))
+    signature = (tf.TensorSpec((None, window_of(model, outputs), len(COLUMNS)), tf.float32),)
 
     @cache
     def traced() -> Any:
-        function = tf.function(scores, input_signature=signature, autograph=False)
+        named = _named(model, outputs)
+        function = tf.function(named, input_signature=signature, autograph=False)
         return function.get_concrete_function()
 
-    def predict(windows: Float32Array, chunk: int) -> Float32Array:
+    def predict(windows: Float32Array, chunk: int) -> Any:
         call, starts = traced(), range(0, len(windows), chunk)
-        parts = [call(tf.constant(windows[i : i + chunk])).numpy() for i in starts]
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+        parts = [call(tf.constant(windows[i : i + chunk])) for i in starts]
+        found = {
+            name: np.concatenate([part[name].numpy() for part in parts])
+            if parts
+            else np.empty((0, *spec.shape[1:]), np.float32)
+            for name, spec in call.structured_outputs.items()
+        }
+        return found if len(outputs) > 1 else found[outputs[0]]
 
     return predict
-
-
-def _flat(output: Any) -> Any:
-    return output[:, 0] if len(output.shape) == 2 else output
 
 
 def _failed(reason: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..signals.arrays import FloatArray
+from ..signals.arrays import Float32Array, FloatArray
 from ..signals.bars import check_bars
 from ..signals.card import Card
 from ..signals.model import CHUNK
 from .certify import export_traced
 from .config import TrainingConfig
-from .convert import Predict
+from .convert import Predict, Traced
+from .course import Course, Epoch
 from .linear import Linear, fit_linear, linear_for
-from .loop import Epoch, Loop, accuracy, loop_for
+from .loop import Loop, loop_for
+from .measures import accuracy
 from .task import Dates, Task, make_task
 
 __all__ = ["Epoch", "Trained", "fit_task", "train"]
@@ -34,11 +36,13 @@ class Trained:
     """The Keras model, with the weights of the best epoch. One object serves all trainings of its
     shape in a process, so it is this model only until the next training; the file remains."""
     predict: Predict
-    """Gives the probabilities of `network`, traced before; valid as long as it."""
+    """Gives what `network` says, traced before; valid as long as it."""
     history: tuple[Epoch, ...]
     """Empty for a model without epochs."""
     best_epoch: int
-    """0 for a model without epochs."""
+    """The one whose weights were kept; 0 for a model without epochs."""
+    forecasts: Mapping[int, FloatArray]
+    """By the number of some epochs the validation part's forecast prices, shape (n, k)."""
     train_rows: int
     validation_rows: int
     validation_accuracy: float
@@ -94,39 +98,51 @@ def fit_task(
     task: Task, path: str | Path, on_epoch: Callable[[Epoch], None] | None = None
 ) -> Trained:
     """Train the model that `task` describes, and write it to `path`."""
-    model, history, architecture = _fit(task, on_epoch)
+    model, course, architecture = _fit(task, on_epoch)
     facts = task.facts(architecture)
     card = export_traced(model.traced, path, bars=task.bars, facts=facts)
     check = task.part(task.split.validation)
-    scores: FloatArray = model.traced.predict(check.windows, CHUNK).astype(np.float64)
+    scores = _scores(model.traced, check.windows)
     up_rate = float(check.up.mean())
-    best = min(history, key=lambda epoch: epoch.validation_loss, default=None)
     return Trained(
         path=Path(path),
         card=card,
         network=model.network,
         predict=model.traced.predict,
-        history=history,
-        best_epoch=best.number if best else 0,
+        history=course.epochs,
+        best_epoch=_kept(course.epochs, task.config),
+        forecasts=course.forecasts,
         train_rows=len(task.split.train),
         validation_rows=len(task.split.validation),
-        validation_accuracy=accuracy(scores, check.up),
+        validation_accuracy=accuracy(scores, check.up, card.centre),
         validation_base_rate=max(up_rate, 1 - up_rate),
     )
 
 
-def _fit(
-    task: Task, on_epoch: Callable[[Epoch], None] | None
-) -> tuple[Loop | Linear, tuple[Epoch, ...], str]:
+def _scores(traced: Traced, windows: Float32Array) -> FloatArray:
+    """Return the numbers behind the calls."""
+    found = traced.predict(windows, CHUNK)
+    scores: Float32Array = found[traced.outputs[-1]] if len(traced.outputs) > 1 else found
+    return scores.astype(np.float64)
+
+
+def _kept(epochs: Sequence[Epoch], config: TrainingConfig) -> int:
+    if config.patience is None:
+        return len(epochs)
+    return min(epochs, key=lambda epoch: epoch.validation_loss).number if epochs else 0
+
+
+def _fit(task: Task, on_epoch: Callable[[Epoch], None] | None) -> tuple[Loop | Linear, Course, str]:
     """Return the owner of the trained network, its epochs and its name for the card."""
     config = task.config
-    train, check = task.part(task.split.train), task.part(task.split.validation)
+    train, check = task.train_part, task.part(task.split.validation)
     if task.kind == "logistic":
         linear = linear_for(config)
         penalty = fit_linear(linear, train, check)
-        return linear, (), f"logistic regression, C = {penalty:g}"
+        return linear, Course((), {}), f"logistic regression, C = {penalty:g}"
     loop = loop_for(config)
-    history = loop.fit(train, check, config, on_epoch)
-    name = f"{config.architecture} {'-'.join(map(str, config.units))}"
+    course = loop.fit(train, check, config, on_epoch, task.scaled_on)
+    cell = "" if config.cell == "lstm" else f" {config.cell}"
+    name = f"{config.architecture}{cell} {'-'.join(map(str, config.units))}"
     placebo = ", placebo: trained on labels in random order" if task.kind == "shuffled" else ""
-    return loop, history, name + placebo
+    return loop, course, name + placebo

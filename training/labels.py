@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["direction_labels"]
+from ..signals.arrays import FloatArray
+from .config import FeatureName, TrainingConfig
+
+__all__ = ["direction_labels", "field_prices", "make_labels", "moves", "price_labels"]
 
 
 def direction_labels(
@@ -37,3 +41,56 @@ def direction_labels(
     up = (end > start).astype(np.float64).where(end.notna())
     label_end = pd.Series(bars.index, index=bars.index).shift(-delay - horizon)
     return pd.DataFrame({"up": up, "label_end": label_end})
+
+
+def moves(
+    bars: pd.DataFrame, horizon: int = 1, target: Literal["open", "close"] = "open"
+) -> pd.Series[float]:
+    """Return for each bar the relative move that `direction_labels` asks about; NaN at the end."""
+    delay = 1 if target == "open" else 0
+    prices = bars[target]
+    return prices.shift(-delay - horizon) / prices.shift(-delay) - 1.0
+
+
+def field_prices(bars: pd.DataFrame, field: FeatureName) -> FloatArray:
+    """Return the prices of a field, or the volume, shape (n,)."""
+    if field == "mid":
+        mid: Any = bars["high"].to_numpy(np.float64) + bars["low"].to_numpy(np.float64)
+        return mid * 0.5
+    return bars[field].to_numpy(np.float64)
+
+
+def make_labels(bars: pd.DataFrame, config: TrainingConfig) -> FloatArray:
+    """Return what the head of `config` is told of each bar, shape (n, draws, k).
+
+    A direction head is told whether the move was up, a position head the relative move, a forecast
+    head the prices of its columns, as many draws of them as the config augments by: draw j is the
+    label of j bars later. NaN on the last bars.
+    """
+    if config.head == "direction":
+        up = direction_labels(bars, config.horizon, config.target)["up"]
+        return up.to_numpy(np.float64)[:, None, None]
+    if config.head == "position":
+        earned: FloatArray = np.asarray(moves(bars, config.horizon, config.target), np.float64)
+        return earned[:, None, None]
+    columns: list[tuple[FeatureName, int]] = list(config.columns)
+    if "row-against-one-output" in config.flaws:
+        columns = [(name, ahead) for _, ahead in columns for name in config.features]
+    first = -1 if "label-is-input" in config.flaws else 0
+    draws = range(first, first + max(1, config.augment))
+    drawn: list[FloatArray] = []
+    for draw in draws:
+        later: list[tuple[FeatureName, int]] = [(name, ahead + draw) for name, ahead in columns]
+        drawn.append(price_labels(bars, later))
+    return np.stack(drawn, axis=1)
+
+
+def price_labels(bars: pd.DataFrame, columns: Sequence[tuple[FeatureName, int]]) -> FloatArray:
+    """Return the prices that a forecast head is to predict at each bar, shape (n, k).
+
+    Column j is the price of its field so many bars ahead; NaN on the last bars.
+    """
+    found = np.full((len(bars), len(columns)), np.nan)
+    for j, (field, ahead) in enumerate(columns):
+        found[: len(bars) - ahead, j] = field_prices(bars, field)[ahead:]
+    return found

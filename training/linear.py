@@ -13,9 +13,10 @@ import numpy as np
 
 from ..signals.arrays import FloatArray
 from .backend import repeatable_tensorflow
-from .config import FeatureName, TrainingConfig
+from .config import TrainingConfig
 from .convert import Traced
-from .loop import Part, log_loss
+from .course import Part
+from .measures import log_loss
 from .template import trace_for_reuse
 
 __all__ = ["PENALTIES", "Linear", "fit_linear", "linear_for"]
@@ -60,16 +61,17 @@ def fit_linear(linear: Linear, train: Part, check: Part) -> float:
 
 
 def linear_for(config: TrainingConfig) -> Linear:
-    """Return the process's one network for the features and window of `config`."""
-    return _linear(config.features, config.window)
+    """Return the process's one network for the inputs of `config`."""
+    inputs = config.model_dump(include={"features", "window", "scaling"})
+    return _linear(TrainingConfig(**inputs).model_dump_json())
 
 
 @lru_cache(maxsize=4)
-def _linear(features: tuple[FeatureName, ...], window: int) -> Linear:
+def _linear(config: str) -> Linear:
     repeatable_tensorflow()
     from .networks import build_linear
 
-    network = build_linear(features, window)
+    network = build_linear(TrainingConfig.model_validate_json(config))
     return Linear(network, trace_for_reuse(network))
 
 

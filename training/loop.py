@@ -9,51 +9,38 @@ network serves all fits of its shape, and every fit begins by overwriting all of
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from ..signals.arrays import FloatArray
-from ..signals.errors import ModelError
-from ..signals.model import Float32Array
+from ..signals.heads import OUTPUTS
+from ..signals.model import CHUNK, Float32Array
 from .backend import repeatable_tensorflow
 from .config import TrainingConfig
+from .course import Course, Epoch, Part, Steering, finite, milestones, stretches
+from .measures import accuracy
 from .template import trace_for_reuse
 
-__all__ = ["Epoch", "Loop", "Part", "accuracy", "log_loss", "loop_for"]
+__all__ = ["Loop", "loop_for"]
 
 SCORED = 4096
 """Windows scored at once, which bounds the memory."""
 
-CLIP = 1e-7
-"""Probabilities are kept this far from 0 and 1 in the logarithms of the loss, as keras does."""
+SHAPE = {
+    "head", "architecture", "cell", "units", "dropout", "recurrent_dropout", "filters", "kernel",
+    "features", "scaling", "window", "optimizer", "clip_norm", "stateful", "flaws",
+}  # fmt: skip
+"""What makes another network or optimiser; the rest of a config is a single fit's."""
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """What one pass over the training rows came to."""
-
-    number: int
-    """From 1."""
-    of: int
-    """Most epochs that there can be; training may stop before."""
-    loss: float
-    """Binary cross-entropy on the training rows, with dropout."""
-    validation_loss: float
-    validation_accuracy: float
-
-
-@dataclass(frozen=True)
-class Part:
-    """The rows of one part of the bars: what is seen, and whether the move was up."""
-
-    windows: Float32Array
-    """Raw bars, shape (n, window, 5)."""
-    up: FloatArray
-    """1.0 or 0.0, shape (n,)."""
+HEAD_SHAPE: Mapping[str, set[str]] = {
+    "direction": set(),
+    "forecast": {"horizon", "target", "fields", "steps", "rollout", "augment"},
+    "position": {"turnover_penalty"},
+}
+"""The same for each head."""
 
 
 class Loop:
@@ -63,14 +50,17 @@ class Loop:
         repeatable_tensorflow()
         import keras
 
+        from .heads import HEADS
+
+        self._head = HEADS[config.head]
         self.network, self._optimizer = _new(config)
-        """The Keras model, from raw bars to probabilities."""
-        self.traced = trace_for_reuse(self.network)
+        """The Keras model, from raw bars to the outputs of its head."""
+        self.traced = trace_for_reuse(self.network, OUTPUTS[config.head])
         # Features and scaling learn nothing: they are computed once a fit, not once an epoch.
         self._learner = keras.Model(
-            self.network.get_layer("scaling").output, self.network.outputs[0]
+            self.network.get_layer("scaling").output, self.network.get_layer("head").output
         )
-        self._trace()
+        self._trace(config)
 
     def fit(
         self,
@@ -78,31 +68,53 @@ class Loop:
         check: Part,
         config: TrainingConfig,
         on_epoch: Callable[[Epoch], None] | None = None,
-    ) -> tuple[Epoch, ...]:
+        scaled_on: Float32Array | None = None,
+    ) -> Course:
         """Train anew from ``config.seed`` and keep the weights of the best epoch.
 
         Nothing is left of an earlier fit: every variable of network and optimiser, the states of
-        the random generators among them, is overwritten.
+        the random generators among them, is overwritten. Scalings are fitted on the training
+        windows, or on those of `scaled_on`.
         """
         self._reset(config)
-        x, x_check = self._scaled(train.windows, check.windows)
-        y = np.asarray(train.up, np.float32)[:, None]
+        x, y = self._prepared(train, config, scaled_on)
+        x_check, y_check = self._scaled(check.windows), self._labels(check)[:, 0].astype(np.float64)
+        steering = Steering(config, self._optimizer)
         order = np.random.default_rng(config.seed)
         history: list[Epoch] = []
-        best: Epoch | None = None
+        forecasts: dict[int, FloatArray] = {}
         weights: list[Any] = []
         for number in range(1, config.epochs + 1):
-            loss = self._pass(x, y, order.permutation(len(y)), config.batch_size)
-            epoch = _epoch(number, config, loss, self._scores(x_check), check.up)
+            loss = self._epoch(x, y, order, config)
+            outputs = self._scores(x_check)
+            score, prices = self._calls(check, outputs)
+            checked = self._head.check_loss(config, y_check, outputs)
+            right = accuracy(score, check.up, 0.5 if config.head == "direction" else 0.0)
+            epoch = finite(Epoch(number, config.epochs, float(loss), checked, right), config)
             history.append(epoch)
             if on_epoch:
                 on_epoch(epoch)
-            if best is None or epoch.validation_loss < best.validation_loss:
-                best, weights = epoch, self._learner.get_weights()
-            elif number - best.number >= config.patience:
+            if prices is not None and number in milestones(config.epochs):
+                forecasts[number] = prices
+            if steering.is_best(epoch) or config.patience is None:
+                weights = self._learner.get_weights()
+            elif number - steering.best >= config.patience:
                 break
         self._learner.set_weights(weights)
-        return tuple(history)
+        return Course(tuple(history), forecasts)
+
+    def _epoch(self, x: Any, y: Any, order: np.random.Generator, config: TrainingConfig) -> Any:
+        """Train on all rows once, and return the mean loss."""
+        rows = stretches(order, len(y), config.batch_size) if self._head.in_order else None
+        rows = order.permutation(len(y)) if rows is None else rows
+        y = (
+            y[np.arange(len(y)), order.integers(y.shape[1], size=len(y))]
+            if (y.shape[1] > 1)
+            else y[:, 0]
+        )
+        if config.stateful:
+            return self._stateful(x[:, -1], y, config.batch_size)
+        return self._pass(x, y, rows, config.batch_size)
 
     def _reset(self, config: TrainingConfig) -> None:
         """Give network and optimiser the state that they have when made for `config`."""
@@ -111,26 +123,52 @@ class Loop:
         for variable, new in zip(mine, [*fresh.variables, *optimizer.variables], strict=True):
             variable.assign(new.value)
 
-    def _scaled(self, *parts: Float32Array) -> list[Any]:
-        """Return the features of `parts`, scaled by the first, which is the training part."""
+    def _prepared(
+        self, train: Part, config: TrainingConfig, scaled_on: Float32Array | None
+    ) -> tuple[Any, Float32Array]:
+        """Return inputs and labels of the training rows, scaled; the last constants stay."""
+        import keras
+
+        inputs: list[Any] = []
+        labels: list[Float32Array] = []
+        for rows in np.array_split(np.arange(len(train.up)), config.blocks):
+            block = Part(train.windows[rows], train.up[rows], train.labels[rows])
+            fitted = block.windows if scaled_on is None else scaled_on
+            features, scaling = (self.network.get_layer(name) for name in ("features", "scaling"))
+            scaling.adapt(features(fitted).numpy())
+            if config.head == "forecast":
+                self.network.get_layer("prices").adapt(fitted, block.windows, block.labels[:, 0])
+            inputs.append(self._scaled(block.windows))
+            labels.append(self._labels(block))
+        return keras.ops.concatenate(inputs), np.concatenate(labels)
+
+    def _scaled(self, windows: Float32Array) -> Any:
         features, scaling = (self.network.get_layer(name) for name in ("features", "scaling"))
-        computed = [features(part) for part in parts]
-        scaling.adapt(computed[0].numpy())
-        return [scaling(part) for part in computed]
+        return scaling(features(windows))
+
+    def _labels(self, part: Part) -> Float32Array:
+        """Return the labels of `part` as the last layer is told them, (n, draws, outputs)."""
+        return self._head.labels(self.network, part.windows, part.labels)
 
     def _scores(self, x: Any) -> FloatArray:
         parts = [self._score(x[i : i + SCORED]) for i in range(0, len(x), SCORED)]
-        return np.concatenate(parts).astype(np.float64)[:, 0]
+        return np.concatenate(parts).astype(np.float64)
 
-    def _trace(self) -> None:
+    def _calls(self, part: Part, outputs: FloatArray) -> tuple[FloatArray, FloatArray | None]:
+        """Return the numbers behind the calls, and the forecasts of prices where there are any."""
+        if len(self.traced.outputs) == 1:
+            return outputs[:, 0], None
+        found = self.traced.predict(part.windows, CHUNK)
+        return found["move"].astype(np.float64), found["forecast"].astype(np.float64)
+
+    def _trace(self, config: TrainingConfig) -> None:
         """Set `_pass`, one pass over the rows in a given order, and `_score`."""
         tf = repeatable_tensorflow()
-        import keras
 
         learner, optimizer = self._learner, self._optimizer
-        cross_entropy = keras.losses.BinaryCrossentropy()
+        loss_of = self._head.loss(config)
         features = tf.TensorSpec((None, *learner.input_shape[1:]), tf.float32)
-        labels = tf.TensorSpec((None, 1), tf.float32)
+        labels = tf.TensorSpec((None, None), tf.float32)
         order, size = tf.TensorSpec((None,), tf.int64), tf.TensorSpec((), tf.int64)
 
         def one_pass(x: Any, y: Any, order: Any, size: Any) -> Any:
@@ -140,7 +178,7 @@ class Loop:
                 batch = order[start : start + size]
                 with tf.GradientTape() as tape:
                     scores = learner(tf.gather(x, batch), training=True)
-                    loss = cross_entropy(tf.gather(y, batch), scores)
+                    loss = loss_of(tf.gather(y, batch), scores)
                 gradients = tape.gradient(loss, learner.trainable_variables)
                 optimizer.apply(gradients, learner.trainable_variables)
                 return start + size, total + loss * tf.cast(tf.shape(batch)[0], tf.float32)
@@ -158,28 +196,21 @@ class Loop:
         signature = (features, labels, order, size)
         self._pass = tf.function(one_pass, input_signature=signature, autograph=False)
         self._score = tf.function(score, input_signature=(features,), autograph=False)
+        if config.stateful:
+            from .stateful import stateful_pass
+
+            self._stateful = stateful_pass(config, learner, optimizer, loss_of)
 
 
 def loop_for(config: TrainingConfig) -> Loop:
     """Return the process's one loop for networks of this shape; the rest of `config` is a fit's."""
-    shape = {"architecture", "units", "dropout", "features", "window"}
-    return _loop(TrainingConfig(**config.model_dump(include=shape)).model_dump_json())
+    shape = config.model_dump(include=SHAPE | HEAD_SHAPE[config.head])
+    return _loop(TrainingConfig(**shape).model_dump_json())
 
 
 @lru_cache(maxsize=4)
 def _loop(config: str) -> Loop:
     return Loop(TrainingConfig.model_validate_json(config))
-
-
-def accuracy(scores: FloatArray, up: FloatArray) -> float:
-    """Return the share of the labels `up`, (n,), that the probabilities `scores` call rightly."""
-    return float(np.mean((scores > 0.5) == (up > 0.5)))
-
-
-def log_loss(scores: FloatArray, up: FloatArray) -> float:
-    """Return the mean binary cross-entropy of probabilities `scores`, (n,), given `up`, (n,)."""
-    scores = np.clip(scores, CLIP, 1 - CLIP)
-    return float(-np.mean(up * np.log(scores) + (1 - up) * np.log(1 - scores)))
 
 
 def _new(config: TrainingConfig) -> tuple[Any, Any]:
@@ -190,25 +221,11 @@ def _new(config: TrainingConfig) -> tuple[Any, Any]:
 
     keras.utils.set_random_seed(config.seed)
     network = build_network(config)
-    optimizer = keras.optimizers.Adam(config.learning_rate)
+    kinds = {
+        "adam": keras.optimizers.Adam,
+        "rmsprop": keras.optimizers.RMSprop,
+        "sgd": keras.optimizers.SGD,
+    }
+    optimizer = kinds[config.optimizer](config.learning_rate, global_clipnorm=config.clip_norm)
     optimizer.build(network.trainable_variables)
     return network, optimizer
-
-
-def _epoch(
-    number: int, config: TrainingConfig, loss: Any, scores: FloatArray, up: FloatArray
-) -> Epoch:
-    """Return the epoch after checking that its losses are finite."""
-    epoch = Epoch(
-        number,
-        config.epochs,
-        float(loss),
-        log_loss(scores, up),
-        accuracy(scores, up),
-    )
-    if not np.isfinite([epoch.loss, epoch.validation_loss]).all():
-        raise ModelError(
-            f"training diverged: the loss is not finite from epoch {number} on."
-            f" Lower learning_rate, now {config.learning_rate}."
-        )
-    return epoch

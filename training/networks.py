@@ -1,39 +1,96 @@
-"""Networks: raw bars in, probability of an up move out."""
+"""Networks: raw bars in, the outputs of a head out."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
-from .config import FeatureName, TrainingConfig
-from .features import BarFeatures, StandardScaling
+from .cells import CELLS
+from .config import TrainingConfig
+from .features import BarFeatures
+from .heads import HEADS
+from .rollout import rolled_out
+from .scalings import SCALINGS
 
-__all__ = ["build_linear", "build_network"]
+__all__ = ["ARCHITECTURES", "build_linear", "build_network"]
 
 
 def build_network(config: TrainingConfig) -> Any:
-    """Return an untrained model from (batch, window, 5) raw bars to (batch, 1) probabilities."""
+    """Return an untrained model from (batch, window, 5) raw bars to the outputs of its head.
+
+    Its layers "features", "scaling" and "head" are known to the training by name, and "prices" at
+    the end of a forecast head.
+    """
     bars = keras.Input((config.window, 5), name="bars")
-    features = BarFeatures(config.features, name="features")(bars)
-    signal = StandardScaling(name="scaling")(features)
-    for layer, units in enumerate(config.units, start=1):
-        signal = keras.layers.LSTM(units, return_sequences=layer < len(config.units))(signal)
-        if config.dropout:
-            signal = keras.layers.Dropout(config.dropout)(signal)
-    probability = keras.layers.Dense(1, activation="sigmoid")(signal)
-    return keras.Model(bars, probability)
+    scaled = _scaled(config, bars)
+    head = HEADS[config.head]
+    if config.rollout:
+        outputs = rolled_out(config, scaled)
+    else:
+        signal = ARCHITECTURES[config.architecture](config, scaled)
+        activation = "relu" if "relu-head" in config.flaws else head.activation
+        outputs = keras.layers.Dense(
+            max(1, len(config.columns)), activation=activation, name="head"
+        )(signal)
+    return keras.Model(bars, head.finish(config, bars, outputs))
 
 
-def build_linear(features: tuple[FeatureName, ...], window: int) -> Any:
+def build_linear(config: TrainingConfig) -> Any:
     """Return a logistic regression on the scaled features of all steps, its layer named "linear".
 
     From (batch, window, 5) raw bars to (batch, 1) probabilities, untrained.
     """
-    bars = keras.Input((window, 5), name="bars")
-    scaled = StandardScaling(name="scaling")(BarFeatures(features, name="features")(bars))
+    bars = keras.Input((config.window, 5), name="bars")
     linear = keras.layers.Dense(1, activation="sigmoid", name="linear")
-    return keras.Model(bars, linear(keras.layers.Flatten()(scaled)))
+    return keras.Model(bars, linear(keras.layers.Flatten()(_scaled(config, bars))))
+
+
+def _scaled(config: TrainingConfig, bars: Any) -> Any:
+    relative = config.scaling == "window"
+    features = BarFeatures(config.features, relative=relative, name="features")(bars)
+    return SCALINGS[config.scaling](name="scaling")(features)
+
+
+def _stacked(config: TrainingConfig, signal: Any) -> Any:
+    for number, units in enumerate(config.units, start=1):
+        signal = _cell(config, units, last=number == len(config.units))(signal)
+        signal = _dropout(config, signal)
+    return signal
+
+
+def _bidirectional(config: TrainingConfig, signal: Any) -> Any:
+    for number, units in enumerate(config.units, start=1):
+        layer = _cell(config, units, last=number == len(config.units))
+        signal = _dropout(config, keras.layers.Bidirectional(layer)(signal))
+    return signal
+
+
+def _convolutional(config: TrainingConfig, signal: Any) -> Any:
+    front = keras.layers.Conv1D(
+        config.filters, config.kernel, padding="causal", activation="relu", name="convolution"
+    )
+    return _stacked(config, front(signal))
+
+
+def _cell(config: TrainingConfig, units: int, *, last: bool) -> Any:
+    return CELLS[config.cell](
+        units, return_sequences=not last, recurrent_dropout=config.recurrent_dropout
+    )
+
+
+def _dropout(config: TrainingConfig, signal: Any) -> Any:
+    return keras.layers.Dropout(config.dropout)(signal) if config.dropout else signal
+
+
+ARCHITECTURES: Mapping[str, Callable[[TrainingConfig, Any], Any]] = {
+    "vanilla": _stacked,
+    "stacked": _stacked,
+    "bidirectional": _bidirectional,
+    "convolutional": _convolutional,
+}
+"""By the name in a config: from scaled features, (batch, steps, n), to (batch, m)."""

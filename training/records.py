@@ -14,8 +14,8 @@ from ..signals.bars import COLUMNS, bars_digest
 from ..signals.errors import ModelError
 from ..signals.model import load_model, windows_of
 from ..signals.store import canonical_json, write_atomic
-from .certify import compare
 from .fit import Trained
+from .parity import compare
 from .task import Task
 
 __all__ = ["Record", "read_record", "write_record"]
@@ -38,6 +38,8 @@ def write_record(file: Path, trained: Trained, task: Task, later: pd.DataFrame) 
         "file": trained.path.name,
         "sha256": model.sha256,
         "architecture": card.architecture,
+        "head": card.head,
+        "columns": card.columns,
         "features": card.features,
         "window": card.window,
         "horizon": card.horizon,
@@ -53,6 +55,7 @@ def write_record(file: Path, trained: Trained, task: Task, later: pd.DataFrame) 
         "validation_accuracy": trained.validation_accuracy,
         "validation_base_rate": trained.validation_base_rate,
         "history": [asdict(epoch) for epoch in trained.history],
+        "validation_forecasts": _forecasts(trained, task),
         "test_windows": _test_windows(trained, model.session, later),
     }
     text = canonical_json(record)
@@ -80,9 +83,21 @@ def read_record(file: Path, path: Path, task: Task, later: pd.DataFrame) -> Reco
     return record if mine else None
 
 
+def _forecasts(trained: Trained, task: Task) -> Record | None:
+    """Return the first column's forecasts of the validation part at some epochs, for a picture."""
+    if not trained.forecasts:
+        return None
+    rows = task.split.validation
+    return {
+        "dates": [str(date) for date in task.bars.index[rows]],
+        "actual": task.labels[rows, 0, 0].tolist(),
+        "epochs": {str(n): prices[:, 0].tolist() for n, prices in trained.forecasts.items()},
+    }
+
+
 def _test_windows(trained: Trained, session: Any, later: pd.DataFrame) -> Record:
     windows = windows_of(later[list(COLUMNS)].to_numpy(np.float32), trained.card.window)
-    difference, flipped = compare(trained.predict, session, windows)
+    difference, flipped = compare(trained.predict, session, windows, head=trained.card.head)
     return {
         "windows": len(windows),
         "rows_sha256": bars_digest(later),

@@ -49,12 +49,14 @@ def chronological_split(
     window: int,
     validation_start: pd.Timestamp,
     test_start: pd.Timestamp,
+    purge: bool = True,
 ) -> Split:
     """Split the rows of `labels` at two dates.
 
     A row belongs to a part when its bar is in it and its label was known more than `EMBARGO` bars
     before the first bar of the next part, or before the end of the bars where there is none: the
     other rows are purged. Rows without a full window of `window` bars behind them are left out.
+    Without `purge`, a tutorial's mistake, all rows whose label is known at all stay.
 
     Raises
     ------
@@ -64,8 +66,8 @@ def chronological_split(
     dates, label_end = pd.DatetimeIndex(labels.index), labels["label_end"]
     ready = np.arange(len(labels)) >= window - 1
     later = (dates >= validation_start) & (dates < test_start)
-    train = ready & (dates < validation_start) & _known(labels, validation_start)
-    validation = ready & later & _known(labels, test_start)
+    train = ready & (dates < validation_start) & _known(labels, validation_start, purge)
+    validation = ready & later & _known(labels, test_start, purge)
     up = labels["up"].to_numpy()
     for name, part, before in (
         ("training", train, validation_start),
@@ -76,8 +78,10 @@ def chronological_split(
     return Split(np.flatnonzero(train), np.flatnonzero(validation), last)
 
 
-def _known(labels: pd.DataFrame, boundary: pd.Timestamp) -> npt.NDArray[np.bool_]:
+def _known(labels: pd.DataFrame, boundary: pd.Timestamp, purge: bool) -> npt.NDArray[np.bool_]:
     """Return which labels were known more than `EMBARGO` bars before the first at `boundary`."""
+    if not purge:
+        return labels["label_end"].notna().to_numpy(dtype=np.bool_)
     dates = pd.DatetimeIndex(labels.index)
     latest = int(dates.searchsorted(boundary)) - 1 - EMBARGO
     if latest < 0:

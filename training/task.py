@@ -13,11 +13,12 @@ from pydantic import JsonValue
 from ..signals.arrays import FloatArray
 from ..signals.bars import COLUMNS, bars_digest
 from ..signals.errors import BarsError
-from ..signals.model import windows_of
+from ..signals.model import Float32Array, windows_of
 from .certify import Facts, training_hash
 from .config import TrainingConfig
-from .labels import direction_labels
-from .loop import Part
+from .course import Part
+from .flaws import sees_test
+from .labels import direction_labels, make_labels
 from .splits import Split, chronological_split
 
 __all__ = ["Dates", "Kind", "Task", "make_task"]
@@ -51,26 +52,61 @@ class Task:
     kind: Kind
     split: Split
     up: FloatArray
-    """One label for each bar, as the training will be told it."""
+    """Whether the called move was up, for each bar, as the training will be told it."""
+    labels: FloatArray
+    """What the head is told of each bar, shape (n, draws, k)."""
     settings: dict[str, JsonValue]
     """All of the above but the bars, for the card's `training_hash`."""
 
     def part(self, rows: npt.NDArray[np.intp]) -> Part:
         """Return the windows that end on `rows`, and their labels."""
+        return Part(self._windows(self.bars, rows), self.up[rows], self.labels[rows])
+
+    @property
+    def train_part(self) -> Part:
+        """The training rows, with their prices smoothed where the config says so."""
+        rows, weight = self.split.train, self.config.smooth
+        if weight is None:
+            return self.part(rows)
+        seen = self.bars.iloc[: rows[-1] + 1]
+        smooth = seen.copy()
+        for price in COLUMNS[:4]:
+            smooth[price] = seen[price].ewm(alpha=weight, adjust=False).mean()
+        labels = make_labels(smooth, self.config)
+        # The last labels lie outside of the smoothed part: they are as they came.
+        labels = np.where(np.isnan(labels), self.labels[: len(seen)], labels)
+        if self.kind == "shuffled" or self.config.head == "direction":
+            labels = self.labels
+        return Part(self._windows(smooth, rows), self.up[rows], labels[rows])
+
+    @property
+    def scaled_on(self) -> Float32Array | None:
+        """The windows that scalings are fitted on, when these are not the training ones."""
+        if "scaler-on-all-data" not in self.config.flaws:
+            return None
+        return self._windows(self.bars, np.arange(self.config.window - 1, len(self.bars)))
+
+    def _windows(self, bars: pd.DataFrame, rows: npt.NDArray[np.intp]) -> Float32Array:
         window = self.config.window
-        windows = windows_of(self.bars[list(COLUMNS)].to_numpy(np.float32), window)
-        return Part(windows[rows - (window - 1)], self.up[rows])
+        windows = windows_of(bars[list(COLUMNS)].to_numpy(np.float32), window)
+        return windows[rows - (window - 1)]
 
     def facts(self, architecture: str) -> Facts:
         """Return what the card says of the training of a model of this `architecture`."""
+        config, logistic = self.config, self.kind == "logistic"
         return Facts(
             architecture=architecture,
-            recurrent=None if self.kind == "logistic" else "LSTM",
-            horizon=self.config.horizon,
-            target=self.config.target,
-            features=self.config.features,
-            uses_volume=self.config.uses_volume,
+            recurrent=None if logistic else "GRU" if config.cell == "gru" else "LSTM",
+            head="direction" if logistic else config.head,
+            columns=() if logistic else config.columns,
+            horizon=config.horizon,
+            target=config.target,
+            features=config.features,
+            scaling=config.scaling,
+            price_levels=config.price_levels,
+            uses_volume=config.uses_volume,
             training=self.settings,
+            known_flaws=config.flaws,
         )
 
     @property
@@ -89,36 +125,67 @@ def make_task(
     BarsError
         When a date is none, or there are too few bars or of one class only.
     """
+    whole = bars
     bars, validation, test = _between(bars, dates)
+    if sees_test(config):
+        bars = whole.loc[bars.index[0] :]
     if config.uses_volume and not (bars["volume"] > 0).any():
         raise BarsError(
-            "the feature 'volume' needs traded volume, and every bar has 0. Leave it out of"
-            " features."
+            "the features volume and volume_change need traded volume, and every bar has 0. Leave"
+            " them out of features."
         )
-    labels = direction_labels(bars, config.horizon, config.target)
-    split = chronological_split(
-        labels, window=config.window, validation_start=validation, test_start=test
-    )
-    up = labels["up"].to_numpy(np.float64, copy=True)
-    if kind == "shuffled":
-        _shuffle(up, split, config.seed)
     named = {"validation_start": str(validation), "test_start": str(test), "kind": kind}
+    split, up = _split(bars, config, validation, test)
+    told = make_labels(bars, config).copy()
+    if kind == "shuffled":
+        _shuffle(up, told, bars, split, config)
+    last = len(bars) - 1 if sees_test(config) else split.last_label
     return Task(
-        bars=bars.iloc[: split.last_label + 1],
+        bars=bars.iloc[: last + 1],
         config=config,
         kind=kind,
         split=split,
         up=up,
+        labels=told if config.head != "direction" else up[:, None, None],
         settings=config.model_dump(mode="json") | named,
     )
 
 
-def _shuffle(up: FloatArray, split: Split, seed: int) -> None:
-    """Put the labels of each part in random order, each within its own rows."""
+def _split(
+    bars: pd.DataFrame, config: TrainingConfig, validation: pd.Timestamp, test: pd.Timestamp
+) -> tuple[Split, FloatArray]:
+    """Return the rows of both parts, and whether the move called on each bar was up."""
+    labels = direction_labels(bars, config.horizon, config.target)
+    if config.augment > 1:  # a draw may be known so many bars later
+        longest = config.horizon + config.augment - 1
+        labels["label_end"] = direction_labels(bars, longest, config.target)["label_end"]
+    if "validation-is-test" in config.flaws:
+        validation, test = test, bars.index[-1] + pd.Timedelta(1, "ns")
+    split = chronological_split(
+        labels,
+        window=config.window,
+        validation_start=validation,
+        test_start=test,
+        purge="unpurged-horizon" not in config.flaws,
+    )
+    return split, labels["up"].to_numpy(np.float64, copy=True)
+
+
+def _shuffle(
+    up: FloatArray, told: FloatArray, bars: pd.DataFrame, split: Split, config: TrainingConfig
+) -> None:
+    """Put the labels of each part in random order, each within its own rows.
+
+    Prices as ratios to the bar's own close: as they are they would tell the time.
+    """
     # A stream of its own: the order of rows within an epoch is drawn from the plain seed.
-    generator = np.random.default_rng((seed, 1))
+    generator = np.random.default_rng((config.seed, 1))
+    close = bars["close"].to_numpy(np.float64)[:, None, None]
+    level = close if config.head == "forecast" else np.ones_like(close)
     for rows in (split.train, split.validation):
-        up[rows] = generator.permutation(up[rows])
+        order = generator.permutation(len(rows))
+        up[rows] = up[rows][order]
+        told[rows] = (told[rows] / level[rows])[order] * level[rows]
 
 
 def _between(bars: pd.DataFrame, dates: Dates) -> tuple[pd.DataFrame, pd.Timestamp, pd.Timestamp]:

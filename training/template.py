@@ -10,7 +10,8 @@ differ: it leaves the operation out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import onnx
 from onnx import numpy_helper
 
 from ..signals.model import Float32Array
-from .convert import Traced, convert, trace
+from .convert import PROBABILITY, Traced, convert, trace
 
 __all__ = ["trace_for_reuse"]
 
@@ -43,13 +44,13 @@ class _Place:
     """The places of these in the flat list of the network's weights and then of their inverses."""
 
 
-def trace_for_reuse(model: Any) -> Traced:
+def trace_for_reuse(model: Any, outputs: Sequence[str] = PROBABILITY) -> Traced:
     """Return `model` traced, with a graph that costs next to nothing after this call.
 
-    The weights of `model` are lost. A model whose weights do not all come out, each in its place,
-    or that has too many, is converted anew every time.
+    `outputs` are named as for `trace`. The weights of `model` are lost. A model whose weights do
+    not all come out, each in its place, or that has too many, is converted anew every time.
     """
-    traced = trace(model)
+    traced = trace(model, outputs)
     shapes: list[tuple[int, ...]] = [tuple(weight.shape) for weight in model.weights]
     sizes = [int(np.prod(shape)) for shape in shapes]
     if sum(sizes) > MOST_MARKS:
@@ -57,7 +58,7 @@ def trace_for_reuse(model: Any) -> Traced:
     marks = (np.arange(sum(sizes)) + FIRST_MARK).astype(np.float32)
     parts = np.split(marks, np.cumsum(sizes)[:-1])
     model.set_weights([part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)])
-    graph = convert(model, traced.window)
+    graph = convert(model, traced.window, outputs)
     known: Float32Array = np.concatenate([marks, np.reciprocal(marks)])
     tensors = enumerate(graph.graph.initializer)
     places = [place for i, t in tensors if (place := _place(i, t, known)) is not None]
@@ -78,7 +79,7 @@ def trace_for_reuse(model: Any) -> Traced:
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
         return filled
 
-    return Traced(traced.window, traced.predict, fill)
+    return replace(traced, graph=fill)
 
 
 def _place(number: int, tensor: onnx.TensorProto, known: Float32Array) -> _Place | None:

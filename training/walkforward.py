@@ -23,9 +23,9 @@ from ..signals.bars import check_bars
 from ..signals.chain import Chain, Period, write_chain
 from ..signals.errors import ExperimentError
 from .config import Fold, TrainingConfig
+from .course import Epoch
 from .fit import fit_task
 from .jobs import KINDS, Job, Work, check_jobs, cut_work, error_prefix, test_of
-from .loop import Epoch
 from .records import Record, read_record, write_record
 
 __all__ = ["KINDS", "Job", "run_jobs", "walk_forward"]

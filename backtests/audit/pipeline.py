@@ -152,7 +152,7 @@ class Pipeline:
                 f"deviation of {name}": float(x) for name, x in zip(names, scale, strict=True)
             }
 
-        used = named(scaling.mean.numpy(), scaling.scale.numpy())
+        used = named(scaling.offset.numpy(), scaling.scale.numpy())
         return used, named(flat.mean(axis=0), deviation)
 
 

@@ -139,12 +139,13 @@ def check_placebo(subject: Subject, symbol: str, folder: Path) -> tuple[Judged, 
     labels = direction_labels(frame, experiment.training.horizon, experiment.training.target)["up"]
     from ..contenders import chain_scores  # brings numba, which only an experiment needs
 
-    scores = chain_scores(load_chain(folder), frame, 0)
+    chain = load_chain(folder)
+    scores = chain_scores(chain, frame, 0)
     up = labels.to_numpy(np.float64)
     starts = [pd.Timestamp(fold.test_start) for fold in experiment.folds]
     fold_of = np.searchsorted(pd.DatetimeIndex(starts), frame.index, side="right") - 1
     judged = np.isfinite(scores) & np.isfinite(up) & (fold_of >= 0)
-    called, truth, fold_of = scores[judged] > 0.5, up[judged] > 0.5, fold_of[judged]
+    called, truth, fold_of = scores[judged] > chain.centre, up[judged] > 0.5, fold_of[judged]
     n = len(truth)
     if not n:
         return (0, []), "Placebo: no test bar with a label."

@@ -83,6 +83,7 @@ def call_statistics(
     dead_band: float = 0.0,
     *,
     train_base_rate: float | None = None,
+    centre: float = 0.5,
 ) -> CallStatistics:
     """Return how the calls that `scores` make came true.
 
@@ -95,12 +96,16 @@ def call_statistics(
     horizon : int
         Bars from call to outcome. Outcomes of neighbouring bars overlap when it is above 1.
     dead_band : float
-        Distance from 0.5 within which no call is made.
+        Distance from `centre` within which no call is made.
+    centre : float
+        Score at which up and down are balanced; at another than 0.5 scores are no probabilities
+        and what needs one is None.
     """
-    known = _known(scores, up)
+    chance = centre == 0.5
+    known = _known(scores, up, chance)
     if horizon < 1:
         raise ExperimentError(f"horizon: expected 1 bar or more, found {horizon}.")
-    direction = call(np.where(known, scores, 0.5), 0.5, dead_band)
+    direction = call(np.where(known, scores, centre), centre, dead_band)
     made = known & (np.asarray(direction) != 0)
     called, outcome = np.asarray(direction)[made] > 0, up[made] > 0.5
     score, rose = scores[known], up[known]
@@ -113,10 +118,10 @@ def call_statistics(
         always_up=_mean(outcome),
         base_rate=base,
         mcc=_matthews(called, outcome),
-        brier=_mean((score - rose) ** 2),
+        brier=_mean((score - rose) ** 2) if chance else None,
         brier_base=None if base is None else base * (1.0 - base),
         brier_train=None if train_base_rate is None else _mean((train_base_rate - rose) ** 2),
-        log_loss=_log_loss(score, rose > 0.5),
+        log_loss=_log_loss(score, rose > 0.5) if chance else None,
         timing=_timing(np.asarray(direction)[spaced] > 0, up[spaced] > 0.5),
     )
 
@@ -127,7 +132,7 @@ def calibration(scores: FloatArray, up: FloatArray, bins: int = 10) -> tuple[Bin
     `scores` and `up` as in `call_statistics`. In a calibrated model the mean score of a bin is
     the share of its bars that went up.
     """
-    known = _known(scores, up)
+    known = _known(scores, up, chance=True)
     if bins < 1:
         raise ExperimentError(f"bins: expected 1 or more, found {bins}.")
     if not known.any():
@@ -142,7 +147,7 @@ def calibration(scores: FloatArray, up: FloatArray, bins: int = 10) -> tuple[Bin
     )
 
 
-def _known(scores: FloatArray, up: FloatArray) -> BoolArray:
+def _known(scores: FloatArray, up: FloatArray, chance: bool) -> BoolArray:
     """Return where both are known, or refuse what is no probability or no outcome."""
     if scores.shape != up.shape or scores.ndim != 1:
         raise ExperimentError(
@@ -151,7 +156,7 @@ def _known(scores: FloatArray, up: FloatArray) -> BoolArray:
     known = np.isfinite(scores) & np.isfinite(up)
     if not np.isin(up[known], (0.0, 1.0)).all():
         raise ExperimentError("calls: expected outcomes of 0 or 1, found others.")
-    if known.any() and not (scores[known].min() >= 0.0 and scores[known].max() <= 1.0):
+    if chance and known.any() and not (scores[known].min() >= 0.0 and scores[known].max() <= 1.0):
         raise ExperimentError("calls: expected probabilities from 0 to 1 as scores, found others.")
     return known
 

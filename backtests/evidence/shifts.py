@@ -13,25 +13,24 @@ __all__ = ["circular_shifts", "rank_among"]
 
 
 def circular_shifts(
-    directions: npt.NDArray[np.int8], count: int = 200, *, seed: int = 0, minimum: int = 1
-) -> npt.NDArray[np.int8]:
-    """Return `directions`, shape (n,), moved round by different random numbers of bars.
+    bars: int, count: int = 200, *, seed: int = 0, minimum: int = 1
+) -> npt.NDArray[np.intp]:
+    """Return the numbers 0 to `bars` - 1, moved round by different random numbers of bars.
 
-    Each row of the result, shape (count, n), has the same exposure and, but for the join of the
-    two ends, the same trades; only when they happen is random. No row is moved by fewer than
-    `minimum` bars either way. With fewer such moves than `count`, all of them are returned.
+    Calls taken in the order of a row of the result, shape (count, bars), have the same exposure
+    and, but for the join of the two ends, the same trades; only when they happen is random. No row
+    is moved by fewer than `minimum` bars either way. With fewer such moves than `count`, all of
+    them are returned.
     """
-    if directions.ndim != 1 or count < 1 or minimum < 1:
+    if bars < 0 or count < 1 or minimum < 1:
         raise ExperimentError(
-            "circular shifts: expected one row of directions, a count and a minimum of 1 or more,"
-            f" found shape {directions.shape}, count {count}, minimum {minimum}."
+            "circular shifts: expected bars, a count and a minimum of 1 or more, found"
+            f" {bars} bars, count {count}, minimum {minimum}."
         )
-    bars = len(directions)
     offsets = np.arange(minimum, bars - minimum + 1)
     if len(offsets) > count:
         offsets = np.sort(np.random.default_rng(seed).choice(offsets, count, replace=False))
-    rows = (np.arange(bars)[None, :] - offsets[:, None]) % max(bars, 1)
-    return directions.astype(np.int8)[rows]
+    return (np.arange(bars)[None, :] - offsets[:, None]) % max(bars, 1)
 
 
 def rank_among(value: float, values: Sequence[float]) -> float | None:

@@ -6,12 +6,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..forecasting import Forecasts
     from ..result import Result
 
 __all__ = ["render"]
 
 
-def render(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Result]]) -> str:
+def render(
+    content: Mapping[str, Any],
+    results: Mapping[str, Mapping[str, Result]],
+    forecasts: Mapping[str, Forecasts] | None = None,
+) -> str:
     """Return the report as one HTML page that loads nothing from anywhere.
 
     Parameters
@@ -21,9 +26,12 @@ def render(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Result
     results : mapping of symbol to mapping of strategy to Result
         On the same bars as `content`: those of `LABELS` that were run through an account, so all
         but the random calls and, with a given model, what is trained beside it.
+    forecasts : mapping of symbol to Forecasts, optional
+        What the figures of price forecasts are drawn from; only for symbols with a part
+        ``forecasts`` in `content`.
 
     Equal input gives equal bytes for the same version of plotly.
     """
     from .page import render_page  # plotly and jinja2 are optional, and slow to import
 
-    return render_page(content, results)
+    return render_page(content, results, forecasts or {})

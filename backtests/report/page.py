@@ -12,8 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..common import LABELS, pooled
+from ..forecasting import Forecasts
 from ..result import Result
 from . import charts, curves, figures, findings, fits, tables
+from .forecasts import forecast_section
 from .headline import headline
 from .words import ABOUT
 
@@ -22,7 +24,9 @@ __all__ = ["render_page"]
 Results = Mapping[str, Mapping[str, Result]]
 
 
-def render_page(content: Mapping[str, Any], results: Results) -> str:
+def render_page(
+    content: Mapping[str, Any], results: Results, forecasts: Mapping[str, Forecasts]
+) -> str:
     """Return the whole page; see `render`."""
     # In the order asked for: that of a mapping read from a file is another.
     symbols = {symbol: content["symbols"][symbol] for symbol in content["experiment"]["symbols"]}
@@ -39,6 +43,11 @@ def render_page(content: Mapping[str, Any], results: Results) -> str:
             calls=_calls(symbols),
             sections=[
                 _section(symbol, number, facts, results[symbol], folds, not mixed)
+                | {
+                    "forecasts": forecast_section(
+                        facts.get("forecasts"), forecasts.get(symbol), number
+                    )
+                }
                 for number, (symbol, facts) in enumerate(symbols.items())
             ],
             folds=fits.folds_table(folds),

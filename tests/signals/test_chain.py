@@ -320,9 +320,9 @@ def test_the_newest_call(chain: Chain, tmp_path: Path) -> None:
     scores = chain.score(VALUES, BARS.index, early=True)
     for rows, unseen in ((120, 97), (61, 38), (31, 8), (30, 0), (12, 0)):
         call = latest_call(chain, BARS.iloc[:rows])
-        assert call.probability == pytest.approx(scores[rows - 1], abs=1e-6)
+        assert call.score == pytest.approx(scores[rows - 1], abs=1e-6)
         assert call.bars_since_train_end == unseen
-        assert call.direction == (np.sign(call.probability - 0.5) if unseen else 0)
+        assert call.direction == (np.sign(call.score - 0.5) if unseen else 0)
     with pytest.raises(BarsError, match="11 bars, the model needs 12"):
         latest_call(chain, BARS.iloc[:11])
     ended = build(tmp_path, end=110)

@@ -26,7 +26,7 @@ def test_it_is_the_score_of_the_last_window(tmp_path: Path) -> None:
     model = model_of(tmp_path)
     call = latest_call(model, BARS)
     scores = model.score(BARS.to_numpy())
-    assert call.probability == pytest.approx(scores[-1], abs=1e-6)
+    assert call.score == pytest.approx(scores[-1], abs=1e-6)
     assert call.direction == (1 if scores[-1] > 0.5 else -1)
     assert call.last_bar == BARS.index[-1]
     assert call.symbol == "TEST"
@@ -36,13 +36,13 @@ def test_it_is_the_score_of_the_last_window(tmp_path: Path) -> None:
 def test_only_bars_up_to_the_last_one_decide(row: int, tmp_path: Path) -> None:
     model = model_of(tmp_path)
     call = latest_call(model, BARS.iloc[:row])
-    assert call.probability == pytest.approx(model.score(BARS.to_numpy())[row - WINDOW], abs=1e-6)
+    assert call.score == pytest.approx(model.score(BARS.to_numpy())[row - WINDOW], abs=1e-6)
     assert call.last_bar == BARS.index[row - 1]
 
 
 def test_the_dead_band_gives_no_call(tmp_path: Path) -> None:
     model = model_of(tmp_path)
-    distance = abs(latest_call(model, BARS).probability - 0.5)
+    distance = abs(latest_call(model, BARS).score - 0.5)
     assert latest_call(model, BARS, distance + 1e-9).direction == 0
     assert latest_call(model, BARS, distance - 1e-9).direction != 0
 
@@ -80,4 +80,4 @@ def test_no_volume(tmp_path: Path) -> None:
         latest_call(model, none)
     one = none.copy()
     one.iloc[-1, 4] = 5.0
-    assert np.isfinite(latest_call(model, one).probability)
+    assert np.isfinite(latest_call(model, one).score)

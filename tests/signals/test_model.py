@@ -359,15 +359,16 @@ def test_window_of_the_card_is_that_of_the_graph(tmp_path: Path) -> None:
 
 
 def test_wrong_golden_answer(tmp_path: Path) -> None:
-    false = CARD.golden.model_copy(update={"probability": CARD.golden.probability + 0.001})
+    wrong = CARD.golden.outputs["probability"][0] + 0.001
+    false = CARD.golden.model_copy(update={"outputs": {"probability": (wrong,)}})
     message = refused(tmp_path, resealed(GRAPH, golden=false))
-    assert f"expected {false.probability:.6f}, found [0." in message
+    assert f"expected probability [{wrong}], found [0." in message
 
 
 @pytest.mark.parametrize("bars", [(), CARD.golden.bars[1:], CARD.golden.bars * 2])
 def test_golden_window_of_another_length(bars: Any, tmp_path: Path) -> None:
     assert "on its golden window" in refused(
-        tmp_path, resealed(GRAPH, golden=Golden(bars=bars, probability=0.5))
+        tmp_path, resealed(GRAPH, golden=Golden(bars=bars, outputs={"probability": (0.5,)}))
     )
 
 

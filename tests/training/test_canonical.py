@@ -157,6 +157,27 @@ def test_names_of_constants_do_not_matter() -> None:
     assert with_constant("one") == with_constant("another")
 
 
+def test_several_outputs_keep_names_and_order() -> None:
+    """One of them feeds the other, and they stand in the order of the given graph."""
+    contents: set[bytes] = set()
+    for names in (("move", "probability"), ("probability", "move")):
+        other = onnx.ModelProto()
+        other.CopyFrom(HAND_BUILT)
+        other.graph.node.append(helper.make_node("Neg", ["probability"], ["move"]))
+        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in names]
+        del other.graph.output[:]
+        other.graph.output.extend(values)
+        canonical = canonicalise(other)
+        onnx.checker.check_model(canonical, full_check=True)
+        assert [value.name for value in canonical.graph.output] == list(names)
+        windows = np.ones((3, 8, 5), np.float32)
+        session = open_session(canonical.SerializeToString())
+        found = session.run(["move", "probability"], {"bars": windows})
+        np.testing.assert_array_equal(found[0], -found[1])
+        contents.add(canonical_bytes(other))
+    assert len(contents) == 2
+
+
 def edited(change: Any) -> onnx.ModelProto:
     other = onnx.ModelProto()
     other.CopyFrom(HAND_BUILT)

@@ -39,4 +39,4 @@ def test_frozen_and_volume() -> None:
     with pytest.raises(pydantic.ValidationError, match="frozen"):
         config.seed = 1  # type: ignore[misc]
     assert not config.uses_volume
-    assert TrainingConfig(features=("volume",)).uses_volume
+    assert TrainingConfig(features=("volume_change",)).uses_volume

@@ -20,6 +20,7 @@ from nextbar.signals.bars import COLUMNS, bars_digest
 from nextbar.signals.errors import BarsError, ExperimentError, ModelError
 from nextbar.signals.model import open_session, windows_of
 from nextbar.training import Facts, certify, export
+from nextbar.training.parity import compare_windows
 from nextbar.training import convert as converter
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.canonical import canonicalise, operator_counts
@@ -129,7 +130,7 @@ def test_the_card_says_what_was_done(path: Path, frame: pd.DataFrame) -> None:
     last = frame[list(COLUMNS)].to_numpy(np.float32)[-WINDOW:]
     np.testing.assert_array_equal(np.array(card.golden.bars, np.float32), last)
     score = load_model(path).score(frame.to_numpy())[-1]
-    assert card.golden.probability == pytest.approx(score, abs=1e-6)
+    assert card.golden.outputs["probability"][0] == pytest.approx(score, abs=1e-6)
 
 
 def test_what_the_training_hash_depends_on(path: Path, frame: pd.DataFrame) -> None:
@@ -215,18 +216,26 @@ def test_keras_normalization(path: Path, frame: pd.DataFrame) -> None:
     assert "constants captured by a layer become inputs" in message
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        lambda: keras.layers.LSTM(3, recurrent_dropout=0.2),
-        lambda: keras.layers.GRU(3),
-        lambda: keras.layers.SimpleRNN(3),
-    ],
-    ids=["recurrent dropout", "GRU", "SimpleRNN"],
-)
-def test_layers_that_become_a_loop(layer: Any, path: Path, frame: pd.DataFrame) -> None:
-    message = refused(network(recurrent=layer()), path, frame)
+def test_a_layer_that_becomes_a_loop(path: Path, frame: pd.DataFrame) -> None:
+    message = refused(network(recurrent=keras.layers.SimpleRNN(3)), path, frame)
     assert "control flow (Loop" in message
+
+
+@pytest.mark.parametrize(
+    ("layer", "operator"),
+    [
+        (lambda: keras.layers.LSTM(3, recurrent_dropout=0.2), "LSTM"),
+        (lambda: keras.layers.GRU(3), "GRU"),
+    ],
+    ids=["recurrent dropout", "GRU"],
+)
+def test_layers_that_become_one_operator(
+    layer: Any, operator: Any, path: Path, frame: pd.DataFrame
+) -> None:
+    facts = FACTS.model_copy(update={"recurrent": operator})
+    card = export(network(recurrent=layer()), path, bars=frame, facts=facts)
+    assert card.operators[operator] == 1
+    assert not {"Loop", "Scan"} & set(card.operators)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +251,7 @@ def test_declared_recurrence_is_there(
 
 
 def test_volume_used_against_the_declaration(path: Path, frame: pd.DataFrame) -> None:
-    model = network(features=BarFeatures(("return", "volume")))
+    model = network(features=BarFeatures(("return", "volume_change")))
     assert "uses_volume is False" in refused(model, path, frame)
     export(model, path, bars=frame, facts=FACTS.model_copy(update={"uses_volume": True}))
 
@@ -260,12 +269,12 @@ def test_an_operation_that_the_converter_only_logs(
 
 def test_output_that_is_no_probability(path: Path, frame: pd.DataFrame) -> None:
     model = network(head=Function(lambda x: ops.sum(x, axis=1) * 9))
-    assert "expected probabilities from 0 to 1, found" in refused(model, path, frame)
+    assert "expected a probability from 0 to 1, found" in refused(model, path, frame)
 
 
 def test_nan_output(path: Path, frame: pd.DataFrame) -> None:
     model = network(head=Function(lambda x: ops.sigmoid(ops.log(ops.sum(x, axis=1) - 99))))
-    assert "probabilities from 0 to 1, found nan" in refused(model, path, frame)
+    assert "a probability from 0 to 1, found nan" in refused(model, path, frame)
 
 
 def test_keras_nan_that_the_runtime_swallows(path: Path, frame: pd.DataFrame) -> None:
@@ -277,8 +286,8 @@ def test_keras_nan_that_the_runtime_swallows(path: Path, frame: pd.DataFrame) ->
 def test_a_difference_beyond_the_tolerance(
     shift: float, flips: bool, path: Path, frame: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def shifted(model: Any, window: int) -> onnx.ModelProto:
-        graph = convert(model, window)
+    def shifted(model: Any, window: int, outputs: Any) -> onnx.ModelProto:
+        graph = convert(model, window, outputs)
         for tensor in graph.graph.initializer:
             weight = numpy_helper.to_array(tensor)
             if weight.dtype == np.float32 and weight.shape == (3, 1):
@@ -305,8 +314,8 @@ def wrong_shape(graph: onnx.ModelProto) -> None:
 def test_a_graph_that_is_not_valid(
     damage: Any, path: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged(model: Any, window: int) -> onnx.ModelProto:
-        damage(graph := convert(model, window))
+    def damaged(model: Any, window: int, outputs: Any) -> onnx.ModelProto:
+        damage(graph := convert(model, window, outputs))
         return graph
 
     monkeypatch.setattr(converter, "convert", damaged)
@@ -320,14 +329,14 @@ def test_compare_windows(frame: pd.DataFrame, caplog: pytest.LogCaptureFixture) 
     caplog.set_level("WARNING", "tensorflow")
     # As often as a walk-forward does: tensorflow warns of functions that are traced again.
     for _ in range(8):
-        difference, flips = certify.compare_windows(model, session, windows)
+        difference, flips = compare_windows(model, session, windows)
         assert 0 <= difference < 1e-6
         assert flips == 0
     assert not caplog.records
     scores = np.asarray(model(windows))[:, 0]
     bias = model.layers[-1].weights[1]
     bias.assign(bias - 8.0)  # all calls down now, the session still says up where it said up
-    difference, flips = certify.compare_windows(model, session, windows)
+    difference, flips = compare_windows(model, session, windows)
     assert difference > 0.1
     assert flips == (scores > 0.5).sum()
 
@@ -351,7 +360,7 @@ def test_a_folder_that_cannot_be_written(path: Path, frame: pd.DataFrame) -> Non
 def test_a_failed_export_leaves_the_old_file(path: Path, frame: pd.DataFrame) -> None:
     path.write_bytes(b"old")
     with pytest.raises(ModelError, match="Loop"):
-        export(network(recurrent=keras.layers.GRU(3)), path, bars=frame, facts=FACTS)
+        export(network(recurrent=keras.layers.SimpleRNN(3)), path, bars=frame, facts=FACTS)
     assert path.read_bytes() == b"old"
     assert os.listdir(path.parent) == [path.name]  # noqa: PTH208
 

@@ -12,15 +12,16 @@ from hypothesis import strategies as st
 from nextbar.signals.bars import COLUMNS
 from nextbar.signals.model import windows_of
 from nextbar.training.backend import repeatable_tensorflow
-from nextbar.training.config import FEATURES, FeatureName, TrainingConfig
+from nextbar.training.config import FEATURES, RATIOS, FeatureName, TrainingConfig
 
 from ..markets import random_bars
 
 repeatable_tensorflow()
 
 import keras  # noqa: E402
-from nextbar.training.features import BarFeatures, StandardScaling  # noqa: E402
+from nextbar.training.features import BarFeatures  # noqa: E402
 from nextbar.training.networks import build_network  # noqa: E402
+from nextbar.training.scalings import StandardScaling  # noqa: E402
 
 WINDOW = 12
 
@@ -29,7 +30,15 @@ BY_HAND: dict[FeatureName, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
     "gap": lambda x: np.log(x["open"][1:] / x["close"][:-1]),
     "body": lambda x: np.log(x["close"][1:] / x["open"][1:]),
     "range": lambda x: np.log(x["high"][1:] / x["low"][1:]),
-    "volume": lambda x: np.diff(np.log(x["volume"] + 1)),
+    "volume_change": lambda x: np.diff(np.log(x["volume"] + 1)),
+}
+LEVELS: dict[FeatureName, Callable[[dict[str, np.ndarray]], np.ndarray]] = {
+    "open": lambda x: x["open"],
+    "high": lambda x: x["high"],
+    "low": lambda x: x["low"],
+    "close": lambda x: x["close"],
+    "mid": lambda x: (x["high"] + x["low"]) / 2,
+    "volume": lambda x: x["volume"],
 }
 
 
@@ -43,10 +52,34 @@ def computed(names: tuple[FeatureName, ...], bars: np.ndarray) -> np.ndarray:
 
 
 def test_every_feature_is_tested() -> None:
-    assert set(BY_HAND) == set(FEATURES)
+    assert set(BY_HAND) == set(RATIOS)
+    assert set(BY_HAND) | set(LEVELS) == set(FEATURES)
 
 
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("relative", [False, True])
+def test_levels_by_hand(name: FeatureName, relative: bool) -> None:
+    bars = windows()
+    found = np.asarray(BarFeatures((name,), relative=relative)(bars))
+    assert found.shape == (len(bars), WINDOW, 1)
+    for window, values in zip(bars.astype(np.float64), found, strict=True):
+        columns = dict(zip(COLUMNS, window.T, strict=True))
+        expected = LEVELS[name](columns)
+        if relative and name == "volume":
+            expected = np.log((expected + 1) / (columns["volume"][-1] + 1))
+        elif relative:
+            expected = np.log(expected / columns["close"][-1])
+        np.testing.assert_allclose(values[:, 0], expected, rtol=2e-7, atol=3e-7)
+
+
+def test_with_a_ratio_levels_have_no_step_for_the_first_bar() -> None:
+    bars = windows()
+    both = np.asarray(BarFeatures(("return", "open"))(bars))
+    assert both.shape == (len(bars), WINDOW - 1, 2)
+    np.testing.assert_array_equal(both[:, :, 1], bars[:, 1:, 0])
+
+
+@pytest.mark.parametrize("name", RATIOS)
 def test_by_hand(name: FeatureName) -> None:
     bars = windows()
     found = computed((name,), bars)
@@ -58,11 +91,11 @@ def test_by_hand(name: FeatureName) -> None:
 
 def test_in_the_order_asked() -> None:
     bars = windows()
-    together = computed(("volume", "return", "body"), bars)
-    for i, name in enumerate(("volume", "return", "body")):
+    together = computed(("volume_change", "return", "body"), bars)
+    for i, name in enumerate(("volume_change", "return", "body")):
         alone = computed((name,), bars)[..., 0]
         np.testing.assert_allclose(together[..., i], alone, rtol=0, atol=1e-6)
-    shape = BarFeatures(("volume", "return")).compute_output_shape((None, WINDOW, 5))
+    shape = BarFeatures(("volume_change", "return")).compute_output_shape((None, WINDOW, 5))
     assert shape == (None, WINDOW - 1, 2)
 
 
@@ -73,7 +106,7 @@ def test_a_step_sees_its_two_bars_only(step: int) -> None:
     changed = bars.copy()
     others = [i for i in range(WINDOW) if i not in (step, step + 1)]
     changed[:, others] = windows(seed=1)[:, others] * 2
-    before, after = computed(FEATURES, bars), computed(FEATURES, changed)
+    before, after = computed(RATIOS, bars), computed(RATIOS, changed)
     np.testing.assert_array_equal(before[:, step], after[:, step])
     assert not np.array_equal(before, after)
 
@@ -84,8 +117,8 @@ def test_the_price_scale_does_not_matter(exponent: float, seed: int) -> None:
     bars = windows(seed=seed).astype(np.float64)
     scaled = bars * np.array([10**exponent] * 4 + [1.0])
     np.testing.assert_allclose(
-        computed(FEATURES, scaled.astype(np.float32)),
-        computed(FEATURES, bars.astype(np.float32)),
+        computed(RATIOS, scaled.astype(np.float32)),
+        computed(RATIOS, bars.astype(np.float32)),
         rtol=0,
         atol=1e-5,
     )

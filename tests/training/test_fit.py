@@ -136,7 +136,7 @@ def test_scaling_comes_from_training_rows_only(bars: pd.DataFrame, path: Path) -
     assert SMALL.features == ("return", "gap", "range")
     steps = windows_of(by_bar, SMALL.window - 1)[split.train - (SMALL.window - 2)].reshape(-1, 3)
     scaling = trained.network.get_layer("scaling")
-    np.testing.assert_allclose(scaling.mean.numpy(), steps.mean(axis=0), rtol=1e-4, atol=1e-8)
+    np.testing.assert_allclose(scaling.offset.numpy(), steps.mean(axis=0), rtol=1e-4, atol=1e-8)
     np.testing.assert_allclose(scaling.scale.numpy(), steps.std(axis=0), rtol=1e-4)
 
 
@@ -167,7 +167,7 @@ def test_what_was_trained_before_does_not_matter(
         {"seed": 7},
         {"learning_rate": 0.1, "batch_size": 17, "epochs": 2},
         {"units": (3, 2), "dropout": 0.5},
-        {"features": ("volume",), "window": 4},
+        {"features": ("volume_change",), "window": 4},
         {"target": "close", "horizon": 9},
     )
     for number, change in enumerate(others):
@@ -264,11 +264,11 @@ def test_weights_of_the_best_epoch(patience: int, bars: pd.DataFrame, path: Path
 
 def test_volume_and_horizon(bars: pd.DataFrame, path: Path) -> None:
     config = SMALL.model_copy(
-        update={"features": ("volume", "body"), "horizon": 5, "target": "close", "epochs": 1}
+        update={"features": ("volume_change", "body"), "horizon": 5, "target": "close", "epochs": 1}
     )
     card = again(bars, path, config).card
     assert card.uses_volume
-    assert (card.horizon, card.target, card.features) == (5, "close", ("volume", "body"))
+    assert (card.horizon, card.target, card.features) == (5, "close", ("volume_change", "body"))
     assert len({bar[4] for bar in card.golden.bars}) > 1
 
 
@@ -316,7 +316,7 @@ def test_bars_are_checked(bars: pd.DataFrame, path: Path) -> None:
 
 
 def test_volume_feature_without_volume(bars: pd.DataFrame, path: Path) -> None:
-    config = SMALL.model_copy(update={"features": ("return", "volume")})
+    config = SMALL.model_copy(update={"features": ("return", "volume_change")})
     with pytest.raises(BarsError, match="every bar has 0"):
         again(bars.assign(volume=0.0), path, config)
     # Volume that comes after the training does not count.

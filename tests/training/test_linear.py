@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..markets import planted_bars, random_bars
 
-CONFIG = TrainingConfig(window=6, features=("return", "range", "volume"))
+CONFIG = TrainingConfig(window=6, features=("return", "range", "volume_change"))
 
 
 def task_of(bars: pd.DataFrame, config: TrainingConfig = CONFIG) -> Task:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.config import TrainingConfig
-from nextbar.training.loop import Epoch, Loop, Part, log_loss, loop_for
+from nextbar.training.course import Course, Part
+from nextbar.training.loop import Loop, loop_for
+from nextbar.training.measures import log_loss
 
 from ..markets import random_bars
 
@@ -24,10 +26,10 @@ CONFIG = TrainingConfig(units=(4,), window=6, epochs=3, batch_size=32, dropout=0
 def part(n: int = 150, seed: int = 0, window: int = 6) -> Part:
     windows = windows_of(random_bars(n, seed=seed).to_numpy(np.float32), window)
     up = np.random.default_rng(seed).integers(0, 2, len(windows)).astype(np.float64)
-    return Part(np.ascontiguousarray(windows), up)
+    return Part(np.ascontiguousarray(windows), up, up[:, None, None])
 
 
-def fitted(loop: Loop, config: TrainingConfig = CONFIG) -> tuple[tuple[Epoch, ...], list[Any]]:
+def fitted(loop: Loop, config: TrainingConfig = CONFIG) -> tuple[Course, list[Any]]:
     history = loop.fit(part(), part(90, seed=1), config)
     return history, [weight.copy() for weight in loop.network.get_weights()]
 
@@ -38,7 +40,7 @@ def test_it_trains_as_keras_does() -> None:
         update={"batch_size": 1000, "dropout": 0.0, "epochs": 15, "learning_rate": 0.02}
     )
     train, check = part(), part(90, seed=1)
-    history = loop_for(config).fit(train, check, config)
+    history = loop_for(config).fit(train, check, config).epochs
     found = loop_for(config).network.get_weights()
     keras.utils.set_random_seed(config.seed)
     plain = build_network(config)
@@ -105,7 +107,7 @@ def test_one_network_for_one_shape() -> None:
 def test_dropout_masks_differ_from_epoch_to_epoch(dropout: float) -> None:
     still = {"learning_rate": 1e-12, "batch_size": 1000, "dropout": dropout}
     config = CONFIG.model_copy(update=still)
-    history, _ = fitted(loop_for(config), config)
+    history = fitted(loop_for(config), config)[0].epochs
     losses = [epoch.loss for epoch in history]
     assert len({round(loss, 5) for loss in losses}) == (len(losses) if dropout else 1)
     assert len({round(epoch.validation_loss, 6) for epoch in history}) == 1
@@ -117,7 +119,7 @@ def test_rows_come_in_a_new_order_each_epoch() -> None:
     loop, train = loop_for(config), part(60)
     loop.fit(train, train, config)
     before = loop.network.get_weights()
-    turned = Part(train.windows[::-1].copy(), train.up[::-1].copy())
+    turned = Part(*(array[::-1].copy() for array in (train.windows, train.up, train.labels)))
     loop.fit(turned, train, config)
     assert not np.array_equal(loop.network.get_weights()[2], before[2])
 

@@ -9,7 +9,7 @@ import pytest
 from nextbar.signals.model import open_session, run_windows, windows_of
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.canonical import canonicalise
-from nextbar.training.config import FEATURES, TrainingConfig
+from nextbar.training.config import RATIOS, TrainingConfig
 from nextbar.training.convert import Traced, convert
 
 from ..markets import random_bars
@@ -18,7 +18,9 @@ repeatable_tensorflow()
 
 import keras  # noqa: E402
 from nextbar.training import template  # noqa: E402
+from nextbar.training.cells import PeepholeLSTM  # noqa: E402
 from nextbar.training.networks import build_linear, build_network  # noqa: E402
+from nextbar.training.scalings import StandardScaling  # noqa: E402
 from nextbar.training.template import trace_for_reuse  # noqa: E402
 
 WINDOW = 5
@@ -38,22 +40,22 @@ def fails(*_: Any) -> Any:
     raise AssertionError("converted anew")
 
 
-def check(network: Any, traced: Traced) -> None:
+def check(network: Any, traced: Traced, seeds: int = 3) -> None:
     seen: set[bytes] = set()
-    for seed in range(3):
+    for seed in range(seeds):
         randomise(network, seed)
         filled = content(traced.graph())
-        assert filled == content(convert(network, WINDOW))
+        assert filled == content(convert(network, WINDOW, traced.outputs))
         seen.add(filled)
-    assert len(seen) == 3
+    assert len(seen) == seeds
 
 
 @pytest.mark.parametrize(
     "network",
     [
         lambda: build_network(TrainingConfig(units=(3,), window=WINDOW)),
-        lambda: build_network(TrainingConfig(units=(4, 3), window=WINDOW, features=FEATURES)),
-        lambda: build_linear(("return", "volume"), WINDOW),
+        lambda: build_network(TrainingConfig(units=(4, 3), window=WINDOW, features=RATIOS)),
+        lambda: build_linear(TrainingConfig(window=WINDOW, features=("return", "gap"))),
     ],
     ids=["one layer", "two layers", "linear"],
 )
@@ -64,6 +66,41 @@ def test_filled_is_as_converted(network: Any, monkeypatch: pytest.MonkeyPatch) -
         patch.setattr(template, "convert", fails)
         traced.graph()
     check(model, traced)
+
+
+def recurrent(*stack: Any) -> Any:
+    inputs = keras.Input((WINDOW, 5))
+    signal = StandardScaling()(keras.ops.log(inputs[:, :, :4] / inputs[:, :1, :4]))
+    for layer in stack:
+        signal = layer(signal)
+    heads = {"forecast": keras.layers.Dense(2), "move": keras.layers.Dense(1)}
+    return keras.Model(inputs, {name: head(signal) for name, head in heads.items()})
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        lambda: [
+            keras.layers.GRU(3, return_sequences=True),
+            keras.layers.GRU(2, reset_after=False),
+        ],
+        lambda: [keras.layers.Bidirectional(PeepholeLSTM(3))],
+        lambda: [keras.layers.LSTM(3, recurrent_dropout=0.2)],
+        lambda: [
+            keras.layers.Conv1D(3, 2, padding="causal", activation="relu"),
+            keras.layers.Bidirectional(keras.layers.GRU(2, use_bias=False)),
+        ],
+    ],
+    ids=["gru", "bidirectional peephole", "recurrent dropout", "convolutional gru"],
+)
+def test_stand_ins_and_named_outputs(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = recurrent(*stack())
+    traced = trace_for_reuse(model, ("forecast", "move"))
+    assert traced.outputs == ("forecast", "move")
+    with monkeypatch.context() as patch:
+        patch.setattr(template, "convert", fails)
+        traced.graph()
+    check(model, traced, seeds=2)
 
 
 def test_equal_weights_are_stored_once_all_the_same() -> None:
@@ -109,7 +146,7 @@ def test_a_model_whose_weights_are_computed_with_is_converted_anew() -> None:
 
 def test_too_many_weights_are_converted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template, "MOST_MARKS", 4)
-    network = build_linear(("return",), WINDOW)
+    network = build_linear(TrainingConfig(window=WINDOW, features=("return",)))
     before = network.get_weights()
     traced = trace_for_reuse(network)
     for mine, theirs in zip(network.get_weights(), before, strict=True):

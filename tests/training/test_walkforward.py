@@ -19,7 +19,7 @@ from nextbar.signals.chain import load_chain
 from nextbar.signals.errors import BarsError, ExperimentError, ModelError
 from nextbar.training import TrainingConfig, train, walk_forward
 from nextbar.training.config import Fold
-from nextbar.training.loop import Epoch
+from nextbar.training.course import Epoch
 from nextbar.training.splits import EMBARGO, make_folds
 from nextbar.training.walkforward import KINDS, Job, run_jobs
 

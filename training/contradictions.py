@@ -1,0 +1,105 @@
+"""Options of a training that contradict each other: each pair is named in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config import TrainingConfig
+
+__all__ = ["contradiction"]
+
+
+def contradiction(config: TrainingConfig) -> str | None:
+    """Return the first two options that cannot go together, in words; None when all can."""
+    return next(_found(config), None)
+
+
+def _found(config: TrainingConfig) -> Iterator[str]:
+    forecast = config.head == "forecast"
+    head = f"head = {config.head!r}"
+    if not config.features:
+        yield "features: expected at least one, found none"
+    if config.architecture == "vanilla" and len(config.units) > 1:
+        yield (
+            f"architecture = 'vanilla' has one layer, and units = {list(config.units)} names"
+            f" {len(config.units)}: use 'stacked', or one number"
+        )
+    if not forecast:
+        for name in ("rollout", "augment", "steps", "fields"):
+            if getattr(config, name) != type(config).model_fields[name].default:
+                yield f"{name} is for forecasts of prices, and {head}: leave one of them out"
+    if not config.fields:
+        yield "fields: expected at least one, found none"
+    yield from _rollout(config)
+    yield from _stateful(config)
+    if config.blocks > 1 and config.scaling == "window":
+        yield (
+            "blocks scale parts of the training rows, and scaling = 'window' scales each window by"
+            " itself: leave one of them out"
+        )
+    if config.head == "position" and config.target == "close":
+        yield (
+            "head = 'position' is trained on what an order earns, and target = 'close' is a move"
+            " that no order earns: use target = 'open'"
+        )
+    yield from _flaws(config)
+
+
+def _rollout(config: TrainingConfig) -> Iterator[str]:
+    if not config.rollout:
+        return
+    if config.features != config.fields or len(config.fields) != 1:
+        yield (
+            "rollout feeds a forecast back as the next input, so features and fields must be the"
+            f" same one price, found features = {list(config.features)} and fields ="
+            f" {list(config.fields)}"
+        )
+    if config.steps == "every":
+        yield "rollout forecasts every bar in turn, and steps = 'every' all at once: use one"
+    if config.scaling in ("window", "rank"):
+        yield (
+            f"rollout feeds forecasts back scaled as the inputs are, and scaling ="
+            f" {config.scaling!r} has no such scale for a bar to come: use 'minmax'"
+        )
+    if config.cell != "lstm":
+        yield f"rollout unrolls cell = 'lstm' only, found {config.cell!r}: leave one of them out"
+    if config.architecture in ("bidirectional", "convolutional"):
+        yield (
+            f"rollout goes on from a state, and architecture = {config.architecture!r} has none at"
+            " the window's end: use 'stacked'"
+        )
+
+
+def _stateful(config: TrainingConfig) -> Iterator[str]:
+    if not config.stateful:
+        return
+    if config.scaling == "window":
+        yield (
+            "stateful carries a state across windows, and scaling = 'window' scales each by itself:"
+            " leave one of them out"
+        )
+    if config.scaling == "rank":
+        yield "stateful streams bar by bar, and scaling = 'rank' is for whole windows: use 'minmax'"
+    if config.architecture in ("bidirectional", "convolutional"):
+        yield (
+            f"stateful carries a state forward, and architecture = {config.architecture!r} reads"
+            " whole windows: use 'stacked'"
+        )
+    if config.head == "position":
+        yield "stateful has a loss at every bar, and head = 'position' one for a batch: use one"
+
+
+def _flaws(config: TrainingConfig) -> Iterator[str]:
+    wanted = {
+        "label-is-input": ("augment of at least 2", config.augment >= 2),
+        "row-against-one-output": (
+            "one forecast, target = 'close', and prices or volume for features",
+            len(config.columns) == 1 and config.target == "close" and not config.ratios,
+        ),
+        "relu-head": ("head = 'forecast'", config.head == "forecast"),
+    }
+    for name, (needed, there) in wanted.items():
+        if name in config.flaws and not there:
+            yield f"the flaw {name!r} needs {needed}"
