@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ..signals.arrays import FloatArray
+from ..training.rivals import RIVALS as FORECASTERS
 
 if TYPE_CHECKING:
     from .result import Result
 
-__all__ = ["BASELINES", "LABELS", "PLACEBOS", "STRATEGIES", "pooled", "why_not_pooled"]
+__all__ = ["BASELINES", "LABELS", "PLACEBOS", "RIVALS", "STRATEGIES", "pooled", "why_not_pooled"]
 
 STRATEGIES = {
     "lstm": "LSTM",
@@ -27,7 +28,10 @@ STRATEGIES = {
     "volatility": "Vol.-targeted hold",
     "random": "Random calls",
 }
-"""Name in files and name in tables: the LSTM, and what it has to beat."""
+"""Name in files and name in tables: the LSTM, and what it always has to beat."""
+
+RIVALS = {f"rival_{name}": rival.label for name, rival in FORECASTERS.items()}
+"""The same of the classical forecasters, which it has to beat when they take part."""
 
 PLACEBOS = {
     "foresight": "Perfect foresight",
@@ -36,7 +40,7 @@ PLACEBOS = {
 }
 """What is known to be impossible, wrong or empty: they show what the table's numbers mean."""
 
-LABELS = STRATEGIES | PLACEBOS
+LABELS = STRATEGIES | RIVALS | PLACEBOS
 
 BASELINES = tuple(name for name in STRATEGIES if name != "lstm")
 
@@ -54,7 +58,7 @@ def why_not_pooled(results: Mapping[str, Mapping[str, Result]]) -> str | None:
         f"{symbol}, {LABELS[name]}"
         for symbol, strategies in results.items()
         for name, result in strategies.items()
-        if name in STRATEGIES and (result.equity <= 0).any()
+        if name not in PLACEBOS and (result.equity <= 0).any()
     ]
     return f"lost all of its money: {'; '.join(lost)}" if lost else None
 

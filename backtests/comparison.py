@@ -143,7 +143,7 @@ def _run(
     on_step(Step("evidence", 0, 1, "resampling"))
     content = summarise(experiment, name, parts, folder.parent)
     on_step(Step("evidence", 1, 1, "verdict"))
-    return _write(folder, content, {symbol: part.results for symbol, part in parts.items()})
+    return _write(folder, content, parts)
 
 
 def _models(
@@ -241,17 +241,17 @@ def _seal(content: Mapping[str, Any], files: Mapping[str, str]) -> str:
     return digest(canonical_json([{k: v for k, v in content.items() if k != "seal"}, files]))
 
 
-def _write(
-    folder: Path, summary: dict[str, Any], results: Mapping[str, Mapping[str, Result]]
-) -> dict[str, Any]:
+def _write(folder: Path, summary: dict[str, Any], parts: Mapping[str, Part]) -> dict[str, Any]:
     """Write the run's files and return the summary as a later run will read it."""
     content: dict[str, Any] = json.loads(canonical_json(summary))
+    results: dict[str, dict[str, Result]] = {s: part.results for s, part in parts.items()}
+    made = {symbol: list(part.forecasts.values()) for symbol, part in parts.items()}
+    drawn = {symbol: forecasts[0] for symbol, forecasts in made.items() if forecasts}
     returns = pd.DataFrame(
         {f"{symbol} {k}": r.returns for symbol, runs in results.items() for k, r in runs.items()}
     )
-    texts = dict(
-        zip(BESIDE, (returns.to_csv(index_label="date"), render(content, results)), strict=True)
-    )
+    page = render(content, results, drawn)
+    texts = dict(zip(BESIDE, (returns.to_csv(index_label="date"), page), strict=True))
     for file, text in texts.items():
         write_atomic(folder / file, text)
     content["seal"] = _seal(content, {file: digest(text) for file, text in texts.items()})

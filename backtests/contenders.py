@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,13 @@ from ..signals.baselines import RuleDirection
 from ..signals.chain import Chain, load_chain
 from ..signals.errors import ExperimentError
 from ..signals.heads import CENTRES, Head
-from ..signals.indicators import LSTMDirection, PositionDirection
+from ..signals.indicators import LSTMDirection, PositionDirection, SeriesDirection
 from ..signals.latest import open_model, uses_of
 from ..signals.rules import call, position_share, volatility_scores, volatility_share
 from ..signals.running import VolatilityTargetDirection
 from .experiment import Experiment
 from .models import Models
+from .rivals import RivalRun
 from .simulate import Calls
 
 __all__ = [
@@ -62,7 +63,11 @@ def first_test_bar(frame: pd.DataFrame, experiment: Experiment) -> int:
 
 
 def contenders(
-    frame: pd.DataFrame, experiment: Experiment, models: Models, rules: Path
+    frame: pd.DataFrame,
+    experiment: Experiment,
+    models: Models,
+    rules: Path,
+    rivals: Mapping[str, RivalRun],
 ) -> list[Contender]:
     """Return the strategies of one symbol; `rules` is the folder of its chains of rules."""
     start, n = first_test_bar(frame, experiment), len(frame)
@@ -76,6 +81,10 @@ def contenders(
                 Calls(_directions(chain_scores(chain, frame, start), 0.0, 0.0)),
             )
         )
+    found += [
+        Contender(name, partial(SeriesDirection, path=run.path), run.calls)
+        for name, run in rivals.items()
+    ]
     found.append(_volatility(frame, experiment, start))
     found.append(Contender("buy_and_hold", None, Calls(np.ones(n - start, np.int8))))
     return found

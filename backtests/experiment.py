@@ -15,6 +15,7 @@ from ..signals.bars import bars_digest
 from ..signals.errors import ExperimentError, did_you_mean
 from ..signals.store import canonical_json, digest
 from ..training.config import Fold, TrainingConfig
+from ..training.rivals import rival_named
 
 __all__ = [
     "FEWEST_BARS",
@@ -89,6 +90,9 @@ class Settings(BaseModel):
     """Look-backs in bars among which each fold chooses; 252 are a year of daily bars."""
     volatility_target: float = Field(0.15, gt=0)
     """Annual volatility above which the volatility-targeted buy & hold takes a smaller position."""
+    rivals: tuple[str, ...] = ()
+    """Classical forecasters that join the table, by name: average, ema_forecast, linear, knn, arima
+    and prophet. Each is one more baseline that has to be beaten."""
     random_shifts: int = Field(200, ge=200, le=10_000)
     """Random callers with the LSTM's own exposure and turnover: its calls, moved round in time."""
 
@@ -106,6 +110,15 @@ class Settings(BaseModel):
                 f" {name[:120]!r}"
             )
         return name
+
+    @field_validator("rivals")
+    @classmethod
+    def _known_rivals(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected each rival once, found {', '.join(names)}")
+        for name in names:
+            rival_named(name)
+        return names
 
     @field_validator("step", mode="before")
     @classmethod
@@ -155,6 +168,17 @@ class Experiment(Settings):
                     f"expected a symbol such as AAPL, ^GSPC or BTC-USD, found {symbol!r}"
                 )
         return symbols
+
+    @field_validator("training")
+    @classmethod
+    def _honest(cls, training: TrainingConfig) -> TrainingConfig:
+        if training.flaws:
+            raise ValueError(
+                f"a comparison takes no training with known flaws, found"
+                f" {', '.join(training.flaws)}; `nextbar compare --recipe NAME --faithful` shows"
+                " what they were worth"
+            )
+        return training
 
     @field_validator("folds")
     @classmethod

@@ -13,7 +13,7 @@ import pandas as pd
 from ..signals.arrays import FloatArray
 from ..signals.bars import periods_per_year
 from ..signals.errors import ExperimentError
-from .common import BASELINES, LABELS, pooled
+from .common import BASELINES, LABELS, RIVALS, pooled
 from .evidence.halves import halves_of
 from .evidence.leads import NOISE
 from .evidence.periods import by_period, by_volatility_regime, seed_band
@@ -112,7 +112,7 @@ def judge(mixed: Mixed, trials: int, trial_sharpes: Sequence[float]) -> dict[str
     returns = {str(name): frame[name].to_numpy(np.float64) for name in frame}
     lstm, market = returns["lstm"], returns["buy_and_hold"]
     # Of equal baselines the first is kept: buy & hold rather than "always the majority".
-    first = sorted(BASELINES, key=lambda name: name != "buy_and_hold")
+    first = sorted((*BASELINES, *RIVALS), key=lambda name: name != "buy_and_hold")
     others = {name: returns[name] for name in first if name in returns}
     verdict = decide(
         lstm,

@@ -36,8 +36,13 @@ class Models:
     horizon: int
     target: Literal["open", "close"]
     head: Head
+    columns: tuple[tuple[str, int], ...]
+    """Field and bars ahead of each price that the LSTM forecasts; empty for other heads."""
     facts: dict[str, Any]
     """For ``results.json``."""
+    course: dict[str, Any] | None = None
+    """Dates, prices and forecasts of the last fold's validation part at some epochs, where the
+    LSTM forecasts prices."""
 
 
 def train_models(
@@ -76,8 +81,10 @@ def train_models(
             paths={kind: chain.path for kind, chain in chains.items()},
             horizon=experiment.training.horizon,
             target=experiment.training.target,
-            head=experiment.training.head,
+            head=experiment.training.says,
+            columns=experiment.training.columns,
             facts=_facts(chains, mine),
+            course=[r for job, r in mine.items() if job.kind == "lstm"][-1]["validation_forecasts"],
         )
     return models
 
@@ -120,7 +127,7 @@ def given_model(experiment: Experiment, path: str | Path, last: pd.Timestamp) ->
             "known_flaws": list(model.card.known_flaws) if isinstance(model, Model) else [],
         }
     }
-    return Models({"lstm": Path(path)}, first.horizon, target, first.head, facts)
+    return Models({"lstm": Path(path)}, first.horizon, target, first.head, first.columns, facts)
 
 
 def _jobs(experiment: Experiment, bars: Mapping[str, pd.DataFrame], folder: Path) -> list[Job]:
@@ -153,6 +160,7 @@ def _facts(chains: Mapping[str, Chain], records: Mapping[Job, dict[str, Any]]) -
         "max_difference": max(record["test_windows"]["max_difference"] for _, record in lstm),
         "flipped_calls": sum(record["test_windows"]["flipped_calls"] for _, record in lstm),
         "architecture": lstm[0][1]["architecture"],
+        "head": lstm[0][1]["head"],
         "models": [
             {
                 "fold": job.fold,

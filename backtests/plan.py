@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from ..signals.errors import BarsError, ExperimentError
 from ..signals.latest import open_model, uses_of
 from ..training.config import Fold, TrainingConfig
+from ..training.search_space import Search
 from ..training.splits import FEWEST_DATES, make_folds
 from .experiment import (
     FEWEST_BARS,
@@ -44,6 +45,8 @@ class Plan(Settings):
     the first that a given model has not seen."""
     rolling: bool = False
     """Train every fold on as many dates as the first one has, not on all earlier ones."""
+    search: Search | None = None
+    """Settings to search on the bars before the first test; the best go into the comparison."""
     schema_version: Literal[2] = Field(SCHEMA, alias="schema")
 
 
@@ -74,6 +77,7 @@ def read_plan(path: str | Path) -> Plan:
         *(name for name in Plan.model_fields if name != "schema_version"),
         *TrainingConfig.model_fields,
         *Fold.model_fields,
+        *Search.model_fields,
     ]
     try:
         plan = Plan(**content)

@@ -15,8 +15,10 @@ from ..signals.bars import bars_digest, periods_per_year
 from ..signals.heads import CENTRES
 from ..training.labels import direction_labels
 from .common import LABELS, why_not_pooled
+from .contenders import first_test_bar
 from .evidence.calls import calibration, call_statistics
 from .experiment import SCHEMA, Experiment
+from .forecast_results import forecast_facts
 from .judgement import judge, mix, mixed_summary
 from .metrics import sharpe, summary
 from .table import Part
@@ -80,7 +82,9 @@ def _symbol(part: Part, experiment: Experiment) -> dict[str, Any]:
     strategies = {
         name: summary(part.results[name], yearly) for name in LABELS if name in part.results
     }
-    return {
+    start = first_test_bar(part.frame, experiment)
+    forecasts = forecast_facts(part.frame, part.models, part.forecasts, start)
+    return ({"forecasts": forecasts} if forecasts else {}) | {
         "bars": _describe(part.frame, experiment),
         "models": part.models.facts,
         "rules": {name: [rule.parameters for rule in rules] for name, rules in part.rules.items()},

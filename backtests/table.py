@@ -20,8 +20,11 @@ from ..strategies import BuyAndHold, FollowDirection
 from .contenders import Contender, contenders, first_test_bar
 from .engine import Account, run
 from .experiment import Experiment
+from .forecast_results import forecasts_of
+from .forecasting import Forecasts
 from .models import Models
 from .result import Result
+from .rivals import RivalRun, run_rivals
 from .shadows import Shadows, shadows
 from .simulate import simulate
 from .stored import load_result, save_result
@@ -41,6 +44,8 @@ class Part:
     results: dict[str, Result]
     """By strategy, placebos included."""
     shadows: Shadows
+    forecasts: Mapping[str, Forecasts]
+    """By strategy what it forecast, where that is prices."""
 
 
 def run_symbol(
@@ -58,11 +63,12 @@ def run_symbol(
     symbol = str(frame.attrs["symbol"])
     home = folder / "rules" / symbol
     rules = write_rules(frame, experiment, home, models.horizon, models.target)
-    field = contenders(frame, experiment, models, home)
+    rivals = run_rivals(frame, experiment, models, folder / "rivals" / symbol)
+    field = contenders(frame, experiment, models, home, rivals)
     results: dict[str, Result] = {}
     for contender in field:
         path = folder / "cells" / f"{symbol}-{contender.name}.npz"
-        key = _key(experiment, frame, contender, models, home)
+        key = _key(experiment, frame, contender, models, home, rivals)
         result = load_result(path, key)
         if result is None or differs_from_replay(frame, contender, result, experiment):
             result = _run(experiment, frame, contender)
@@ -72,7 +78,9 @@ def run_symbol(
         results[contender.name] = result
         on_result(len(results), len(field), f"{symbol}, {contender.name}")
     beside = shadows(frame, experiment, models, field)
-    return Part(frame, models, rules, results | beside.results, beside)
+    start = first_test_bar(frame, experiment)
+    forecasts = forecasts_of(frame, models, rivals, start)
+    return Part(frame, models, rules, results | beside.results, beside, forecasts)
 
 
 def differs_from_replay(
@@ -113,12 +121,19 @@ def _run(experiment: Experiment, frame: pd.DataFrame, contender: Contender) -> R
 
 
 def _key(
-    experiment: Experiment, frame: pd.DataFrame, contender: Contender, models: Models, rules: Path
+    experiment: Experiment,
+    frame: pd.DataFrame,
+    contender: Contender,
+    models: Models,
+    rules: Path,
+    rivals: Mapping[str, RivalRun],
 ) -> str:
     """Return the digest of all that decides a result: config, bars, and the calls' origin."""
     origin: Any = contender.name
     if contender.name in models.paths:
         origin = open_model(models.paths[contender.name]).sha256
+    elif contender.name in rivals:
+        origin = digest(rivals[contender.name].path.read_bytes())
     elif (rules / contender.name).is_dir():
         chain: Chain = load_chain(rules / contender.name)
         origin = chain.sha256

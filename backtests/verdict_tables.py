@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.table import Table
 
-from .common import LABELS, PLACEBOS, STRATEGIES
+from .common import LABELS, PLACEBOS
 from .console import say, show
 
 if TYPE_CHECKING:
@@ -72,11 +72,12 @@ def _strategy_table(title: str, strategies: Mapping[str, Mapping[str, Any]]) -> 
     for _, header, _ in columns:
         table.add_column(header, justify="right", no_wrap=True)
     shown = [name for name in LABELS if name in strategies]
+    last = [name for name in shown if name not in PLACEBOS][-1]
     for name in shown:
         if name == next(iter(PLACEBOS)):
             table.add_section()
         cells = (_text(strategies[name][key], form) for key, _, form in columns)
-        table.add_row(LABELS[name], *cells, end_section=name == list(STRATEGIES)[-1])
+        table.add_row(LABELS[name], *cells, end_section=name == last)
     table.caption = "Below the line: impossible, wrong or empty on purpose."
     return table
 

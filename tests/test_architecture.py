@@ -21,7 +21,15 @@ ALLOWED = {
     "training": {"signals", "training"},
     "backtests": {"signals", "strategies", "training", "backtests"},
 }
-LIGHT = {"training.config", "training.labels", "training.splits", "training.search_space"}
+LIGHT = {
+    "training.config",
+    "training.flaws",
+    "training.labels",
+    "training.recipes",
+    "training.rivals",
+    "training.search_space",
+    "training.splits",
+}
 """What backtests may import from training at module level; the rest brings tensorflow."""
 
 ONLY_IN = {

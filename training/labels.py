@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..signals.arrays import FloatArray
-from .config import FeatureName, TrainingConfig
+from .config import TrainingConfig
 
 __all__ = ["direction_labels", "field_prices", "make_labels", "moves", "price_labels"]
 
@@ -52,7 +52,7 @@ def moves(
     return prices.shift(-delay - horizon) / prices.shift(-delay) - 1.0
 
 
-def field_prices(bars: pd.DataFrame, field: FeatureName) -> FloatArray:
+def field_prices(bars: pd.DataFrame, field: str) -> FloatArray:
     """Return the prices of a field, or the volume, shape (n,)."""
     if field == "mid":
         mid: Any = bars["high"].to_numpy(np.float64) + bars["low"].to_numpy(np.float64)
@@ -67,30 +67,31 @@ def make_labels(bars: pd.DataFrame, config: TrainingConfig) -> FloatArray:
     head the prices of its columns, as many draws of them as the config augments by: draw j is the
     label of j bars later. NaN on the last bars.
     """
-    if config.head == "direction":
+    if config.says == "direction":
         up = direction_labels(bars, config.horizon, config.target)["up"]
         return up.to_numpy(np.float64)[:, None, None]
-    if config.head == "position":
+    if config.says == "position":
         earned: FloatArray = np.asarray(moves(bars, config.horizon, config.target), np.float64)
         return earned[:, None, None]
-    columns: list[tuple[FeatureName, int]] = list(config.columns)
+    columns: list[tuple[str, int]] = list(config.columns)
     if "row-against-one-output" in config.flaws:
         columns = [(name, ahead) for _, ahead in columns for name in config.features]
-    first = -1 if "label-is-input" in config.flaws else 0
-    draws = range(first, first + max(1, config.augment))
+    draws = [*range(max(1, config.augment))]
+    if "label-is-input" in config.flaws:
+        draws[-1] = -1  # the first stays the row's own, which validation asks for
     drawn: list[FloatArray] = []
     for draw in draws:
-        later: list[tuple[FeatureName, int]] = [(name, ahead + draw) for name, ahead in columns]
+        later: list[tuple[str, int]] = [(name, ahead + draw) for name, ahead in columns]
         drawn.append(price_labels(bars, later))
     return np.stack(drawn, axis=1)
 
 
-def price_labels(bars: pd.DataFrame, columns: Sequence[tuple[FeatureName, int]]) -> FloatArray:
+def price_labels(bars: pd.DataFrame, columns: Sequence[tuple[str, int]]) -> FloatArray:
     """Return the prices that a forecast head is to predict at each bar, shape (n, k).
 
     Column j is the price of its field so many bars ahead; NaN on the last bars.
     """
     found = np.full((len(bars), len(columns)), np.nan)
     for j, (field, ahead) in enumerate(columns):
-        found[: len(bars) - ahead, j] = field_prices(bars, field)[ahead:]
+        found[: max(0, len(bars) - ahead), j] = field_prices(bars, field)[ahead:]
     return found

@@ -88,6 +88,7 @@ def forecast_quality(
     ahead: Sequence[int],
     *,
     training_prices: FloatArray,
+    training_today: FloatArray | None = None,
 ) -> ForecastQuality:
     """Return how near `forecast` came to `actual`, and how near repeating `today` did.
 
@@ -104,6 +105,8 @@ def forecast_quality(
     training_prices : float64, shape (m,) or (m, k)
         Prices of the same field or fields on the bars the forecaster was fitted on, in order; they
         scale `ForecastQuality.mase`. Pairs with a NaN are left out.
+    training_today : float64, shape (m,) or (m, k), optional
+        What the naive forecast repeated on those bars; by default their own prices.
 
     Raises
     ------
@@ -113,6 +116,8 @@ def forecast_quality(
     columns = _checked(forecast, actual, ahead)
     starts = _by_column("today", today, len(forecast), columns)
     history = _by_column("training_prices", training_prices, len(training_prices), columns)
+    before = training_prices if training_today is None else training_today
+    known_then = _by_column("training_today", before, len(training_prices), columns)
     for name, values in (("forecast", forecast), ("actual", actual), ("today", today)):
         if np.isinf(values).any():
             raise ExperimentError(
@@ -120,14 +125,17 @@ def forecast_quality(
                 f" row {int(np.argwhere(np.isinf(values))[0, 0])}; check where it comes from."
             )
     known = [_known(forecast[:, j], actual[:, j], starts[:, j]) for j in range(columns)]
-    steps = tuple(_step(bars, *known[j], history[:, j]) for j, bars in enumerate(ahead))
+    moves = [
+        np.abs(history[bars:, j] - known_then[: len(history) - bars, j])
+        for j, bars in enumerate(ahead)
+    ]
+    steps = tuple(_step(bars, *known[j], moves[j]) for j, bars in enumerate(ahead))
     return _quality(*known[0], steps)
 
 
 def _step(
-    ahead: int, said: FloatArray, true: FloatArray, start: FloatArray, training: FloatArray
+    ahead: int, said: FloatArray, true: FloatArray, start: FloatArray, moves: FloatArray
 ) -> StepError:
-    moves = np.abs(training[ahead:] - training[:-ahead])
     scale = _mean(moves[np.isfinite(moves)])
     rmse, naive_rmse = _root(_mean((said - true) ** 2)), _root(_mean((start - true) ** 2))
     return StepError(ahead, rmse, naive_rmse, _ratio(_mean(np.abs(said - true)), scale))

@@ -28,6 +28,13 @@ __all__ = ["SHOWN", "calls_figure", "equity_figure", "loss_figure"]
 SHOWN = ("lstm", "ema", "momentum", "buy_and_hold")
 """Lines that are drawn at first: the rest waits in the legend, or nothing could be read."""
 
+LOSSES = {
+    "direction": "cross-entropy",
+    "forecast": "squared error, scaled",
+    "position": "minus the Sharpe ratio of a bar",
+}
+"""What each head is trained on."""
+
 SIDES = {-1: "short", 0: "flat", 1: "long"}
 
 
@@ -133,8 +140,10 @@ def _add_strip(figure: Any, when: list[str], side: pd.Series[int], name: str, co
     )
 
 
-def loss_figure(history: Iterable[Mapping[str, Any]], best_epoch: int, div_id: str) -> str:
-    """Return training and validation loss by epoch."""
+def loss_figure(
+    history: Iterable[Mapping[str, Any]], best_epoch: int, head: str, div_id: str
+) -> str:
+    """Return training and validation loss by epoch; what the loss is depends on the `head`."""
     epochs = list(history)
     numbers = [epoch["number"] for epoch in epochs]
     figure = new_figure()
@@ -146,8 +155,9 @@ def loss_figure(history: Iterable[Mapping[str, Any]], best_epoch: int, div_id: s
         line = {"color": colour, "width": 2}
         figure.add_scatter(x=numbers, y=losses, name=name, mode="lines+markers", line=line)
     figure.add_vline(x=best_epoch, line={"color": INK, "width": 1, "dash": "dot"})
-    # What always answering 50 % comes to.
-    figure.add_hline(y=round(math.log(2), 6), line={"color": DOWN, "width": 1, "dash": "dash"})
+    idle = {"direction": round(math.log(2), 6), "position": 0.0}.get(head)
+    if idle is not None:
+        figure.add_hline(y=idle, line={"color": DOWN, "width": 1, "dash": "dash"})
     figure.update_xaxes(title_text="Epoch")
-    figure.update_yaxes(title_text="Loss (cross-entropy)")
+    figure.update_yaxes(title_text=f"Loss ({LOSSES[head]})")
     return figure_html(figure, div_id, height=280)

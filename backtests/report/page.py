@@ -17,7 +17,7 @@ from ..result import Result
 from . import charts, curves, figures, findings, fits, tables
 from .forecasts import forecast_section
 from .headline import headline
-from .words import ABOUT
+from .words import ABOUT, IDLE
 
 __all__ = ["render_page"]
 
@@ -51,12 +51,16 @@ def render_page(
                 for number, (symbol, facts) in enumerate(symbols.items())
             ],
             folds=fits.folds_table(folds),
-            about=[(LABELS[name], ABOUT[name]) for name in LABELS],
+            about=[(LABELS[name], ABOUT[name]) for name in LABELS if name in _taking_part(symbols)],
             settings=list(tables.setting_rows(content["experiment"])),
             plotly_js=Markup(figures.plotly_js()),
         )
         + "\n"
     )
+
+
+def _taking_part(symbols: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {name for facts in symbols.values() for name in facts["strategies"]}
 
 
 def _template() -> Template:
@@ -134,7 +138,11 @@ def _section(
     given = "given" in models
     loss = None
     if not given:
-        loss = Markup(curves.loss_figure(models["history"], models["best_epoch"], f"loss-{number}"))
+        loss = Markup(
+            curves.loss_figure(
+                models["history"], models["best_epoch"], models["head"], f"loss-{number}"
+            )
+        )
     return {
         "symbol": symbol,
         "number": number,
@@ -147,5 +155,6 @@ def _section(
         "facts": fits.given_facts(models["given"]) if given else fits.trained_facts(models),
         "models": None if given else fits.models_table(models["models"]),
         "loss": loss,
+        "idle": "" if given else IDLE[models["head"]],
         "refusals": tables.refusals(runs),
     }

@@ -169,7 +169,9 @@ def _setting(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
-        items = cast("Iterable[Any]", value)
+        items = list(cast("Iterable[Any]", value))
+        if not items:
+            return "none"
         return ", ".join(
             "/".join(map(str, cast("Iterable[Any]", item)))
             if isinstance(item, list | tuple)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ABOUT", "MEANINGS", "NO_VERDICT", "PLACEBO_NOTES"]
+__all__ = ["ABOUT", "IDLE", "MEANINGS", "NO_VERDICT", "PLACEBO_NOTES"]
 
 MEANINGS = {
     "beats": (
@@ -19,6 +19,13 @@ MEANINGS = {
     ),
 }
 """What each word of the verdict means."""
+
+IDLE = {
+    "direction": "Dashed: ln 2, what always answering 50 % comes to.",
+    "position": "Dashed: 0, what staying out of the market comes to.",
+    "forecast": "",
+}
+"""What the dashed line of a loss curve means, by head."""
 
 NO_VERDICT = "Without one series of returns there is nothing to judge: see each symbol by itself."
 
@@ -40,5 +47,11 @@ ABOUT = {
     "buy_and_hold": "buys once and holds",
     "volatility": "buy & hold, made smaller while the market is more volatile than the target",
     "random": "equal money in many callers, each with the LSTM's own calls moved round in time",
+    "rival_average": "long while the mean of the last 100 prices is above today's price",
+    "rival_ema_forecast": "long while the exponential average of prices is above today's price",
+    "rival_linear": "long when a linear regression on the last ten prices forecasts a rise",
+    "rival_knn": "long when the 25 most similar past stretches were followed by a rise on average",
+    "rival_arima": "long when an ARIMA model forecasts a rise",
+    "rival_prophet": "long while Prophet's trend rises",
 } | PLACEBO_NOTES
 """What each strategy does."""

@@ -45,14 +45,14 @@ def _comparison(folder):
 
 
 def run_comparison(folder, experiment, bars, model):
-    """Return what `compare` hands to `render`."""
+    """Return the first two of what `compare` hands to `render`: content and results."""
     handed = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             sys.modules[compare.__module__], "render", lambda *given: handed.append(given) or ""
         )
         compare(experiment, bars, runs=folder, model=model)
-    return handed[0]
+    return handed[0][:2]
 
 
 def copied(content):
@@ -81,6 +81,7 @@ def with_training(given):
     for part in content["symbols"].values():
         part["models"] = {
             "architecture": "stacked 16",
+            "head": "direction",
             "chains": {"lstm": "a" * 64, "logistic": "b" * 64, "shuffled": "c" * 64},
             "max_difference": 1.234e-7,
             "flipped_calls": 0,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from nextbar.backtests.common import BASELINES, LABELS, pooled
+from nextbar.backtests.common import BASELINES, LABELS, RIVALS, pooled
 from nextbar.backtests.judgement import Mixed, judge, mixed_summary
 from nextbar.backtests.metrics import sharpe
 from nextbar.backtests.shadows import COSTS
@@ -62,8 +63,14 @@ def test_a_strategy_that_never_trades_is_cash() -> None:
 
 def test_every_baseline_is_a_pair_and_placebos_are_none() -> None:
     found = judge(mixed_of(600), 1, [])
-    assert {pair["baseline"] for pair in found["verdict"]["pairs"]} == set(BASELINES)
-    assert set(found["bands"]) == set(BASELINES)
+    assert {pair["baseline"] for pair in found["verdict"]["pairs"]} == {*BASELINES, *RIVALS}
+    assert set(found["bands"]) == {*BASELINES, *RIVALS}
+
+
+def test_rivals_need_not_take_part() -> None:
+    mixed = mixed_of(600)
+    alone = replace(mixed, strategies=mixed.strategies.drop(columns=list(RIVALS)))
+    assert {pair["baseline"] for pair in judge(alone, 1, [])["verdict"]["pairs"]} == {*BASELINES}
 
 
 def test_more_trials_never_help() -> None:
