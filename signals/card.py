@@ -97,6 +97,8 @@ class Card(_Frozen):
     """Digest of graph and weights: the file without card and seal."""
     golden: Golden
     certificate: Certificate
+    notes: tuple[str, ...] = ()
+    """What was done to the training rows that the file cannot do to new ones."""
     known_flaws: tuple[str, ...] = ()
     """Leaks the model is known to carry; empty for an honest model."""
 

@@ -65,6 +65,7 @@ class Facts(BaseModel):
     uses_volume: bool = True
     training: dict[str, JsonValue] = {}
     """All settings of the training, hashed into the card's `training_hash`."""
+    notes: tuple[str, ...] = ()
     known_flaws: tuple[str, ...] = ()
 
 

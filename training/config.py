@@ -5,9 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from ..signals.heads import Head
+from .choices import SCALINGS, known_name
 from .contradictions import contradiction
+from .heads import HEADS
+from .networks import ARCHITECTURES
 
 __all__ = [
     "FEATURES",
@@ -51,13 +62,14 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    head: Literal["direction", "forecast", "position"] = "direction"
-    """What comes out. `direction`: the probability of an up move. `forecast`: prices. `position`:
-    a share of the account from -1 to 1, trained on its own Sharpe ratio after costs."""
-    architecture: Literal["vanilla", "stacked", "bidirectional", "convolutional"] = "stacked"
-    """`stacked`: one recurrent layer for each entry of `units`; `vanilla`: just one;
-    `bidirectional`: each layer reads the window both ways, which ends at t; `convolutional`: a
-    convolution over the bars, then recurrent layers."""
+    head: str = "direction"
+    """What comes out, one of `HEADS`. `direction`: the probability of an up move. `forecast`:
+    prices. `position`: a share of the account from -1 to 1, trained on its own Sharpe ratio after
+    costs."""
+    architecture: str = "stacked"
+    """One of `ARCHITECTURES`. `stacked`: one recurrent layer for each entry of `units`; `vanilla`:
+    just one; `bidirectional`: each layer reads the window both ways, which ends at t;
+    `convolutional`: a convolution over the bars, then recurrent layers."""
     cell: Literal["lstm", "gru", "peephole"] = "lstm"
     """Kind of the recurrent layers; `peephole`: an LSTM whose gates see the cell's state."""
     units: tuple[int, ...] = (16,)
@@ -72,9 +84,10 @@ class TrainingConfig(BaseModel):
     features: tuple[FeatureName, ...] = ("return", "gap", "range")
     """Computed inside the model from raw bars. Ratios are free of the price's scale; prices and
     `volume` as they are tie the model to the levels that it has seen."""
-    scaling: Literal["standard", "minmax", "robust", "rank", "window"] = "standard"
-    """Inside the model, fitted on the training part alone, except `window`: each window by itself,
-    prices as the logarithm of their ratio to its last close."""
+    scaling: str = "standard"
+    """One of `SCALINGS`: standard, minmax, robust, rank or window. Inside the model, fitted on the
+    training part alone, except `window`: each window by itself, prices as the logarithm of their
+    ratio to its last close."""
     window: int = Field(default=21, ge=2)
     """Raw bars in one input; with a ratio among the features, the first only gives the others a
     previous close."""
@@ -126,6 +139,12 @@ class TrainingConfig(BaseModel):
     and no verdict is given."""
     seed: int = Field(default=0, ge=0, lt=2**31)
 
+    @field_validator("head", "architecture", "scaling")
+    @classmethod
+    def _known(cls, name: str, field: ValidationInfo) -> str:
+        known = {"head": HEADS, "architecture": ARCHITECTURES, "scaling": SCALINGS}
+        return known_name(name, known[str(field.field_name)])
+
     @field_validator("units")
     @classmethod
     def _some_units(cls, units: tuple[int, ...]) -> tuple[int, ...]:
@@ -153,6 +172,11 @@ class TrainingConfig(BaseModel):
         return self
 
     @property
+    def says(self) -> Head:
+        """What the model file says: the call's direction, prices, or a position."""
+        return HEADS[self.head].says
+
+    @property
     def uses_volume(self) -> bool:
         """Whether the model needs a volume column."""
         return bool({"volume", "volume_change"} & set(self.features))
@@ -170,7 +194,7 @@ class TrainingConfig(BaseModel):
     @property
     def columns(self) -> tuple[tuple[FieldName, int], ...]:
         """What a forecast head predicts: field and bars ahead of each output, else nothing."""
-        if self.head != "forecast":
+        if self.says != "forecast":
             return ()
         last = self.horizon + (self.target == "open")
         every = self.rollout or self.steps == "every"

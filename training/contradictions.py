@@ -17,7 +17,7 @@ def contradiction(config: TrainingConfig) -> str | None:
 
 
 def _found(config: TrainingConfig) -> Iterator[str]:
-    forecast = config.head == "forecast"
+    forecast = config.says == "forecast"
     head = f"head = {config.head!r}"
     if not config.features:
         yield "features: expected at least one, found none"
@@ -32,6 +32,8 @@ def _found(config: TrainingConfig) -> Iterator[str]:
                 yield f"{name} is for forecasts of prices, and {head}: leave one of them out"
     if not config.fields:
         yield "fields: expected at least one, found none"
+    if config.says == "position" and config.batch_size < 2:
+        yield f"{head} needs a batch_size of at least 2: one bar has no Sharpe ratio"
     yield from _rollout(config)
     yield from _stateful(config)
     if config.blocks > 1 and config.scaling == "window":
@@ -39,9 +41,9 @@ def _found(config: TrainingConfig) -> Iterator[str]:
             "blocks scale parts of the training rows, and scaling = 'window' scales each window by"
             " itself: leave one of them out"
         )
-    if config.head == "position" and config.target == "close":
+    if config.says == "position" and config.target == "close":
         yield (
-            "head = 'position' is trained on what an order earns, and target = 'close' is a move"
+            f"{head} is trained on what an order earns, and target = 'close' is a move"
             " that no order earns: use target = 'open'"
         )
     yield from _flaws(config)
@@ -65,7 +67,7 @@ def _rollout(config: TrainingConfig) -> Iterator[str]:
         )
     if config.cell != "lstm":
         yield f"rollout unrolls cell = 'lstm' only, found {config.cell!r}: leave one of them out"
-    if config.architecture in ("bidirectional", "convolutional"):
+    if config.architecture not in ("vanilla", "stacked"):
         yield (
             f"rollout goes on from a state, and architecture = {config.architecture!r} has none at"
             " the window's end: use 'stacked'"
@@ -82,23 +84,39 @@ def _stateful(config: TrainingConfig) -> Iterator[str]:
         )
     if config.scaling == "rank":
         yield "stateful streams bar by bar, and scaling = 'rank' is for whole windows: use 'minmax'"
-    if config.architecture in ("bidirectional", "convolutional"):
+    if config.architecture not in ("vanilla", "stacked"):
         yield (
             f"stateful carries a state forward, and architecture = {config.architecture!r} reads"
             " whole windows: use 'stacked'"
         )
-    if config.head == "position":
-        yield "stateful has a loss at every bar, and head = 'position' one for a batch: use one"
+    if config.says == "position":
+        yield (
+            f"stateful has a loss at every bar, and head = {config.head!r} one for a batch: use"
+            " one of them"
+        )
 
 
 def _flaws(config: TrainingConfig) -> Iterator[str]:
+    affine = config.scaling in ("standard", "minmax", "robust")
+    levels = not config.ratios and len(config.features) > 1
     wanted = {
-        "label-is-input": ("augment of at least 2", config.augment >= 2),
-        "row-against-one-output": (
-            "one forecast, target = 'close', and prices or volume for features",
-            len(config.columns) == 1 and config.target == "close" and not config.ratios,
+        "scaler-on-all-data": (
+            "one scaling for all rows: blocks = 1, and scaling not 'window'",
+            config.blocks == 1 and config.scaling != "window",
         ),
-        "relu-head": ("head = 'forecast'", config.head == "forecast"),
+        "label-is-input": (
+            "augment of at least 2 for a forecast of the next bar",
+            config.augment >= 2 and bool(config.columns) and config.columns[0][1] == 1,
+        ),
+        "row-against-one-output": (
+            "one forecast, target = 'close', several prices or volume for features, and scaling"
+            " 'standard', 'minmax' or 'robust'",
+            len(config.columns) == 1 and config.target == "close" and levels and affine,
+        ),
+        "relu-head": (
+            "head = 'forecast', prices for features, and scaling = 'minmax', whose 0 is the lowest",
+            config.says == "forecast" and config.price_levels and config.scaling == "minmax",
+        ),
     }
     for name, (needed, there) in wanted.items():
         if name in config.flaws and not there:

@@ -71,7 +71,8 @@ class Steering:
             return True
         self._waited += 1
         if self._config.plateau is not None and self._waited > self._config.plateau:
-            self._rate, self._waited = max(self._rate / 2, self._config.least_rate), 0
+            least = min(self._rate, self._config.least_rate)  # never up again
+            self._rate, self._waited = max(self._rate / 2, least), 0
             self._optimizer.learning_rate = self._rate
         return False
 

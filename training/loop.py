@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..signals.arrays import FloatArray
-from ..signals.heads import OUTPUTS
+from ..signals.heads import CENTRES, OUTPUTS, Head
 from ..signals.model import CHUNK, Float32Array
 from .backend import repeatable_tensorflow
 from .config import TrainingConfig
@@ -35,12 +35,12 @@ SHAPE = {
 }  # fmt: skip
 """What makes another network or optimiser; the rest of a config is a single fit's."""
 
-HEAD_SHAPE: Mapping[str, set[str]] = {
+HEAD_SHAPE: Mapping[Head, set[str]] = {
     "direction": set(),
     "forecast": {"horizon", "target", "fields", "steps", "rollout", "augment"},
     "position": {"turnover_penalty"},
 }
-"""The same for each head."""
+"""The same for each thing that a head can say."""
 
 
 class Loop:
@@ -55,7 +55,7 @@ class Loop:
         self._head = HEADS[config.head]
         self.network, self._optimizer = _new(config)
         """The Keras model, from raw bars to the outputs of its head."""
-        self.traced = trace_for_reuse(self.network, OUTPUTS[config.head])
+        self.traced = trace_for_reuse(self.network, OUTPUTS[config.says])
         # Features and scaling learn nothing: they are computed once a fit, not once an epoch.
         self._learner = keras.Model(
             self.network.get_layer("scaling").output, self.network.get_layer("head").output
@@ -89,7 +89,7 @@ class Loop:
             outputs = self._scores(x_check)
             score, prices = self._calls(check, outputs)
             checked = self._head.check_loss(config, y_check, outputs)
-            right = accuracy(score, check.up, 0.5 if config.head == "direction" else 0.0)
+            right = accuracy(score, check.up, CENTRES[config.says])
             epoch = finite(Epoch(number, config.epochs, float(loss), checked, right), config)
             history.append(epoch)
             if on_epoch:
@@ -136,7 +136,7 @@ class Loop:
             fitted = block.windows if scaled_on is None else scaled_on
             features, scaling = (self.network.get_layer(name) for name in ("features", "scaling"))
             scaling.adapt(features(fitted).numpy())
-            if config.head == "forecast":
+            if config.says == "forecast":
                 self.network.get_layer("prices").adapt(fitted, block.windows, block.labels[:, 0])
             inputs.append(self._scaled(block.windows))
             labels.append(self._labels(block))
@@ -204,7 +204,7 @@ class Loop:
 
 def loop_for(config: TrainingConfig) -> Loop:
     """Return the process's one loop for networks of this shape; the rest of `config` is a fit's."""
-    shape = config.model_dump(include=SHAPE | HEAD_SHAPE[config.head])
+    shape = config.model_dump(include=SHAPE | HEAD_SHAPE[config.says])
     return _loop(TrainingConfig(**shape).model_dump_json())
 
 

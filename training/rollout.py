@@ -36,7 +36,7 @@ class Rollout(keras.layers.Layer):
         return ops.concatenate(forecasts, axis=-1)
 
 
-def rolled_out(config: TrainingConfig, scaled: Any) -> Any:
+def rolled_out(config: TrainingConfig, scaled: Any, activation: str) -> Any:
     """Return the forecasts of all bars, scaled, (batch, k); the layer "head" gives the first."""
     signal, cells, states = scaled, [], []
     for number, units in enumerate(config.units, start=1):
@@ -51,6 +51,6 @@ def rolled_out(config: TrainingConfig, scaled: Any) -> Any:
         states += state
         if config.dropout:
             signal = keras.layers.Dropout(config.dropout)(signal)
-    head = keras.layers.Dense(1, name="head")
+    head = keras.layers.Dense(1, activation=activation, name="head")
     first = head(signal)
     return Rollout(cells, head, len(config.columns), name="rollout")([first, *states])

@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from ..signals.arrays import FloatArray
+from .choices import SCALINGS
 
 __all__ = [
     "SCALINGS",
@@ -168,13 +169,3 @@ class WindowScaling(keras.layers.Layer):
         centred = features - ops.mean(features, axis=1, keepdims=True)
         deviation: Any = ops.sqrt(ops.mean(ops.square(centred), axis=1, keepdims=True))
         return centred / (deviation + SMALLEST)
-
-
-SCALINGS: Mapping[str, Any] = {
-    "standard": StandardScaling,
-    "minmax": MinMaxScaling,
-    "robust": RobustScaling,
-    "rank": RankScaling,
-    "window": WindowScaling,
-}
-"""By the name in a config; each is a layer with `adapt`."""

@@ -32,16 +32,17 @@ def stateful_pass(config: TrainingConfig, learner: Any, optimizer: Any, loss_of:
     readers = [
         keras.layers.RNN(layer.cell, return_sequences=True, return_state=True) for layer in rows
     ]
-    dropout = keras.layers.Dropout(config.dropout)
+    # The learner's own, one behind each cell: their random states are overwritten for each fit.
+    dropouts = [layer for layer in learner.layers if isinstance(layer, keras.layers.Dropout)]
     head = learner.get_layer("head")
     unroll = config.window
 
     def read(x: Any, states: Any) -> tuple[Any, Any]:
         signal, after = x, []
-        for reader, state in zip(readers, states, strict=True):
+        for i, (reader, state) in enumerate(zip(readers, states, strict=True)):
             signal, *state = reader(signal, initial_state=list(state), training=True)
             after.append([tf.stop_gradient(part) for part in state])
-            signal = dropout(signal, training=True)
+            signal = dropouts[i](signal, training=True) if dropouts else signal
         return head(signal), after
 
     def one_pass(x: Any, y: Any, stretches: Any) -> Any:

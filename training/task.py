@@ -68,15 +68,16 @@ class Task:
         rows, weight = self.split.train, self.config.smooth
         if weight is None:
             return self.part(rows)
-        seen = self.bars.iloc[: rows[-1] + 1]
+        seen = self.bars.iloc[: self.split.validation[0]]  # the next part stays as it came
         smooth = seen.copy()
         for price in COLUMNS[:4]:
             smooth[price] = seen[price].ewm(alpha=weight, adjust=False).mean()
-        labels = make_labels(smooth, self.config)
-        # The last labels lie outside of the smoothed part: they are as they came.
-        labels = np.where(np.isnan(labels), self.labels[: len(seen)], labels)
-        if self.kind == "shuffled" or self.config.head == "direction":
-            labels = self.labels
+        labels = self.labels
+        if self.kind != "shuffled" and self.config.says == "forecast":
+            labels = make_labels(smooth, self.config)
+            # Without a purge the last labels reach into the next part: they are as they came.
+            known = ~np.isnan(labels).any(axis=(1, 2), keepdims=True)
+            labels = np.where(known, labels, self.labels[: len(seen)])
         return Part(self._windows(smooth, rows), self.up[rows], labels[rows])
 
     @property
@@ -97,7 +98,7 @@ class Task:
         return Facts(
             architecture=architecture,
             recurrent=None if logistic else "GRU" if config.cell == "gru" else "LSTM",
-            head="direction" if logistic else config.head,
+            head="direction" if logistic else config.says,
             columns=() if logistic else config.columns,
             horizon=config.horizon,
             target=config.target,
@@ -106,6 +107,7 @@ class Task:
             price_levels=config.price_levels,
             uses_volume=config.uses_volume,
             training=self.settings,
+            notes=_notes(config),
             known_flaws=config.flaws,
         )
 
@@ -136,6 +138,10 @@ def make_task(
         )
     named = {"validation_start": str(validation), "test_start": str(test), "kind": kind}
     split, up = _split(bars, config, validation, test)
+    if config.blocks > len(split.train):
+        raise BarsError(
+            f"blocks = {config.blocks}, and there are {len(split.train)} training rows: use fewer."
+        )
     told = make_labels(bars, config).copy()
     if kind == "shuffled":
         _shuffle(up, told, bars, split, config)
@@ -146,7 +152,7 @@ def make_task(
         kind=kind,
         split=split,
         up=up,
-        labels=told if config.head != "direction" else up[:, None, None],
+        labels=told if config.says != "direction" else up[:, None, None],
         settings=config.model_dump(mode="json") | named,
     )
 
@@ -171,6 +177,21 @@ def _split(
     return split, labels["up"].to_numpy(np.float64, copy=True)
 
 
+def _notes(config: TrainingConfig) -> tuple[str, ...]:
+    notes: list[str] = []
+    if config.blocks > 1:
+        notes.append(
+            f"the training rows were scaled in {config.blocks} blocks, each by itself; the file"
+            " carries the constants of the last one"
+        )
+    if config.smooth is not None:
+        notes.append(
+            "the prices of the training rows were smoothed by an exponential average of weight"
+            f" {config.smooth:g}; new ones are not"
+        )
+    return tuple(notes)
+
+
 def _shuffle(
     up: FloatArray, told: FloatArray, bars: pd.DataFrame, split: Split, config: TrainingConfig
 ) -> None:
@@ -181,7 +202,7 @@ def _shuffle(
     # A stream of its own: the order of rows within an epoch is drawn from the plain seed.
     generator = np.random.default_rng((config.seed, 1))
     close = bars["close"].to_numpy(np.float64)[:, None, None]
-    level = close if config.head == "forecast" else np.ones_like(close)
+    level = close if config.says == "forecast" else np.ones_like(close)
     for rows in (split.train, split.validation):
         order = generator.permutation(len(rows))
         up[rows] = up[rows][order]

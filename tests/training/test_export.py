@@ -20,11 +20,11 @@ from nextbar.signals.bars import COLUMNS, bars_digest
 from nextbar.signals.errors import BarsError, ExperimentError, ModelError
 from nextbar.signals.model import open_session, windows_of
 from nextbar.training import Facts, certify, export
-from nextbar.training.parity import compare_windows
 from nextbar.training import convert as converter
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.canonical import canonicalise, operator_counts
 from nextbar.training.convert import convert
+from nextbar.training.parity import compare_windows
 from onnx import numpy_helper
 
 from ..markets import random_bars
