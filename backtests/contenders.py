@@ -17,7 +17,7 @@ from ..signals.baselines import RuleDirection
 from ..signals.chain import Chain, load_chain
 from ..signals.errors import ExperimentError
 from ..signals.heads import CENTRES, Head
-from ..signals.indicators import LSTMDirection, PositionDirection, SeriesDirection
+from ..signals.indicators import SeriesDirection, indicator_of
 from ..signals.latest import open_model, uses_of
 from ..signals.rules import call, position_share, volatility_scores, volatility_share
 from ..signals.running import VolatilityTargetDirection
@@ -94,8 +94,7 @@ def _model(frame: pd.DataFrame, experiment: Experiment, kind: str, path: Path) -
     # Another interval or symbol is refused or named by the indicator itself.
     score = scores_of(path, frame, first_test_bar(frame, experiment))
     head = uses_of(open_model(path)).head
-    indicator = PositionDirection if head == "position" else LSTMDirection
-    signal = partial(indicator, model=path, dead_band=experiment.dead_band)
+    signal = partial(indicator_of(path), model=path, dead_band=experiment.dead_band)
     return Contender(kind, signal, calls_of(score, head, experiment), score)
 
 

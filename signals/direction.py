@@ -31,7 +31,9 @@ class DirectionIndicator(bt.Indicator):
     call it, so they agree, and a score cannot see past its own window. Subclass those, never
     ``next()``: backtrader would ignore it in its default mode.
 
-    ``direction`` is 0 while warming up and where the score is NaN.
+    ``direction`` is 0 while warming up and where the score is NaN. A subclass with a third line,
+    ``share``, in [0, 1], says as well how much of its target `FollowDirection` is to invest, and
+    gives `_share`; it is 1 while warming up.
     """
 
     # Any: backtrader replaces these class attributes by objects.
@@ -67,6 +69,7 @@ class DirectionIndicator(bt.Indicator):
         # Looked up once: a line's name costs a microsecond at every bar.
         self._feed: Any = _feed_of(self.data)
         self._times: Any = self._feed.lines.datetime
+        self._sized = "share" in self.lines.getlinealiases()
         self._checked = False
         self._memo: tuple[tuple[float, bytes], float, float] | None = None
         super().__init__()
@@ -89,6 +92,10 @@ class DirectionIndicator(bt.Indicator):
         """
         return rules.call(score, self._centre, self.p.dead_band)
 
+    def _share(self, score: FloatArray) -> FloatArray:
+        """Return the shares of scores, both of shape (n,); for indicators with that line."""
+        raise NotImplementedError
+
     def _check(self, values: FloatArray, times: FloatArray) -> None:
         """Refuse a feed that does not fit, seen at its first full window."""
 
@@ -100,6 +107,8 @@ class DirectionIndicator(bt.Indicator):
     def prenext(self) -> None:
         """Give no opinion while warming up."""
         self.lines.direction[0] = 0.0
+        if self._sized:
+            self.lines.share[0] = 1.0
 
     def next(self) -> None:
         """Score the newest bar; a bar that comes again unchanged is not scored again."""
@@ -114,12 +123,16 @@ class DirectionIndicator(bt.Indicator):
             score = float(self._score(values.T)[-1])
             self._memo = key, score, float(self._direction(score, time))
         _, self.lines.score[0], self.lines.direction[0] = self._memo
+        if self._sized:
+            self.lines.share[0] = float(self._share(np.array([self._memo[1]]))[0])
 
     def preonce(self, start: int, end: int) -> None:
         """Give no opinion while warming up."""
         end = min(end, len(self.lines.direction.array))
         if start < end:
             np.asarray(self.lines.direction.array)[start:end] = 0.0
+            if self._sized:
+                np.asarray(self.lines.share.array)[start:end] = 1.0
 
     def once(self, start: int, end: int) -> None:
         """Score the bars `start` to `end` in one go; a feed too short for a window has none."""
@@ -148,6 +161,8 @@ class DirectionIndicator(bt.Indicator):
         np.asarray(self.lines.score.array)[start:end] = score
         direction = self._direction(score, times[self._window - 1 :])
         np.asarray(self.lines.direction.array)[start:end] = direction
+        if self._sized:
+            np.asarray(self.lines.share.array)[start:end] = self._share(score)
 
     def _line(self, name: str) -> Any:
         """Return the line `name` of the input, or say that it has none."""

@@ -27,9 +27,8 @@ from .errors import ExperimentError, InSampleError, ModelError, did_you_mean
 from .latest import check_fit, open_model, uses_of
 from .model import Model
 from .rules import position_share
-from .shares import ShareDirection
 
-__all__ = ["LSTMDirection", "PositionDirection", "SeriesDirection"]
+__all__ = ["LSTMDirection", "PositionDirection", "SeriesDirection", "indicator_of"]
 
 
 class SeriesDirection(DirectionIndicator):
@@ -146,7 +145,7 @@ class LSTMDirection(DirectionIndicator):
         return [Path(self.p.model).name]
 
 
-class PositionDirection(ShareDirection, LSTMDirection):
+class PositionDirection(LSTMDirection):
     """`LSTMDirection` for models with a position head: `share` is the size of the position.
 
     Raises
@@ -154,6 +153,8 @@ class PositionDirection(ShareDirection, LSTMDirection):
     ModelError
         For a model of another head as well.
     """
+
+    lines: Any = ("share",)
 
     def __init__(self, *extra: Any, **unknown: Any) -> None:
         super().__init__(*extra, **unknown)
@@ -166,6 +167,11 @@ class PositionDirection(ShareDirection, LSTMDirection):
 
     def _share(self, score: FloatArray) -> FloatArray:
         return position_share(score)
+
+
+def indicator_of(model: str | Path) -> type[LSTMDirection]:
+    """Return the indicator for the head of a model file or chain."""
+    return PositionDirection if uses_of(open_model(model)).head == "position" else LSTMDirection
 
 
 def _five_columns(values: FloatArray) -> FloatArray:

@@ -16,7 +16,6 @@ from . import rules
 from .arrays import FloatArray, Numbers
 from .direction import DirectionIndicator
 from .errors import ExperimentError
-from .shares import ShareDirection
 
 __all__ = ["MeanDirection", "RunningSums", "VolatilityTargetDirection"]
 
@@ -82,7 +81,7 @@ class MeanDirection(DirectionIndicator):
         return values[:, 1] / values[:, 0]
 
 
-class VolatilityTargetDirection(ShareDirection):
+class VolatilityTargetDirection(DirectionIndicator):
     """Always up, with a smaller position the wilder the market: buy & hold at an even risk.
 
     ``score`` is the annualised volatility: the exponentially weighted standard deviation of the
@@ -101,6 +100,7 @@ class VolatilityTargetDirection(ShareDirection):
         Bars in a year.
     """
 
+    lines: Any = ("share",)
     params = (("target", 0.15), ("span", 60), ("periods", 252))
 
     def __init__(self, *extra: Any, **unknown: Any) -> None:

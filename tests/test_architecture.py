@@ -145,7 +145,6 @@ def test_type_reports_are_switched_off_only_at_the_edges() -> None:
         "signals/indicators.py",
         "signals/model.py",
         "signals/running.py",
-        "signals/shares.py",
         "signals/sources/yahoo.py",
         "strategies/follow.py",
         "strategies/hold.py",

@@ -2,6 +2,7 @@
 
 from .experiments import audit_run
 from .findings import AuditReport, Finding
+from .fits import audit_fit
 from .retraining import Retrained, audit_experiment, audit_labels
 from .runner import audit_target
 from .scorers import audit_scorers
@@ -18,6 +19,7 @@ __all__ = [
     "TargetCrashError",
     "TrainingTrace",
     "audit_experiment",
+    "audit_fit",
     "audit_labels",
     "audit_run",
     "audit_scorers",

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from .traces import Clash, FloatArray, Trace
+from ...signals.arrays import FloatArray
+from .traces import Clash, Trace
 
 __all__ = ["TIERS", "Pulse", "cause_of", "tier_of", "upstream"]
 

@@ -14,12 +14,13 @@ import backtrader as bt
 import numpy as np
 import pandas as pd
 
+from ...signals.arrays import FloatArray
 from ...signals.errors import BarsError, ExperimentError
 from ...signals.indicators import LSTMDirection
 from ...signals.latest import open_model, uses_of
 from ...strategies.follow import FollowDirection
 from ..engine import Account, feed_of
-from .traces import Fill, FloatArray, Trace
+from .traces import Fill, Trace
 
 __all__ = ["indicator_program", "is_cerebro", "kind_of", "run_program", "strategy_program"]
 
@@ -63,12 +64,15 @@ def strategy_program(strategy: Any, params: Mapping[str, Any]) -> Callable[[pd.D
 def indicator_program(indicator: Any, params: Mapping[str, Any]) -> Callable[[pd.DataFrame], Any]:
     """Return a function that puts an indicator class on bars.
 
-    Its `direction` line, if it has one, is traded long and short.
+    Its `direction` line, if it has one, is traded long and short; with a line `share` in
+    fractions, because a small share of the account is less than one lot at some prices.
     """
     kind: Any = indicator.func if isinstance(indicator, partial) else indicator
     make = partial(indicator, **params)
-    if "direction" in kind.lines._getlines():
-        return strategy_program(FollowDirection, {"signal": make, "shorts": True})
+    lines = kind.lines._getlines()
+    if "direction" in lines:
+        step = None if "share" in lines else 1.0
+        return strategy_program(FollowDirection, {"signal": make, "shorts": True, "step": step})
     return strategy_program(_Holder, {"make": make})
 
 
@@ -179,7 +183,7 @@ class _Recorder(bt.Analyzer):
             own,
             tuple(self.fills),
             _cheats(self.strategy),
-            _models(self.strategy),
+            *_models(self.strategy),
         )
 
 
@@ -243,13 +247,15 @@ def _cheats(strategy: Any) -> tuple[str, ...]:
     return tuple(name for name, active in on.items() if active)
 
 
-def _models(strategy: Any) -> dict[str, pd.Timestamp]:
-    """Return the first moment that is new to the model of each indicator of one."""
-    found: dict[str, pd.Timestamp] = {}
+def _models(strategy: Any) -> tuple[dict[str, pd.Timestamp], dict[str, str]]:
+    """Return the first moment that is new to the model of each indicator of one, and its path."""
+    unseen: dict[str, pd.Timestamp] = {}
+    paths: dict[str, str] = {}
     for name, indicator, _ in _indicators(
         strategy, {id(value): name for name, value in vars(strategy).items()}, ""
     ):
         if isinstance(indicator, LSTMDirection):
             uses = uses_of(open_model(indicator.p.model))
-            found[f"{name}.direction"] = pd.Timestamp(uses.unseen_from)
-    return found
+            unseen[f"{name}.direction"] = pd.Timestamp(uses.unseen_from)
+            paths[f"{name}.direction"] = str(indicator.p.model)
+    return unseen, paths

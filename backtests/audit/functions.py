@@ -8,8 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from ...signals.arrays import FloatArray
 from ...signals.errors import ExperimentError
-from .traces import FloatArray, Trace
+from .traces import Trace
 
 __all__ = ["run_function"]
 

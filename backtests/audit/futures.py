@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from ...signals.arrays import FloatArray
 from ...signals.bars import COLUMNS
-from .traces import FloatArray
 
 __all__ = ["PERTURBATIONS", "changes", "cuts", "perturbed", "pulsed", "scaled"]
 

@@ -7,16 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ...signals.bars import COLUMNS
-from ...signals.model import windows_of
-from ...training.labels import direction_labels
 from ..experiment import Experiment
+from .fits import trace_of
 from .retraining import Retrained
-from .trainings import Rows, TrainingTrace
+from .trainings import TrainingTrace
 
 if TYPE_CHECKING:
     from ...training.walkforward import Job
@@ -51,7 +47,7 @@ class Pipeline:
         """The first training's records."""
         self.rules: dict[int, dict[str, dict[str, int]]] = {}
         """The first tuning: by fold and strategy the parameters."""
-        self._scalers: dict[int, tuple[dict[str, float], dict[str, float]]] = {}
+        self._traces: dict[int, TrainingTrace] = {}
 
     def retrain(self, bars: pd.DataFrame) -> dict[int, Retrained]:
         """Train and tune the chosen folds that `bars` reach, for `audit_experiment`."""
@@ -65,33 +61,22 @@ class Pipeline:
         return made
 
     def trace(self, fold: int) -> TrainingTrace:
-        """Return what the training of a fold is given, on all bars.
+        """Return what the first training of a fold was given, on all bars."""
+        return self._traces[fold]
 
-        The rows are the task's own; the dates of windows, labels and test come from the bars and
-        the experiment.
-        """
+    def _trace(self, job: Job) -> TrainingTrace:
+        """Return the trace of the job just trained; the rows are its task's own."""
         from ...training import walkforward
+        from ...training.loop import loop_for
 
-        job = next(job for job in self.jobs if job.fold == fold)
-        config = self._experiment.training
         work = walkforward.cut_work(
             job,
             bars={job.symbol: self._frame},
-            config=config,
+            config=self._experiment.training,
             folds=self._experiment.folds,
         )
-        ends = direction_labels(self._frame, config.horizon, config.target)["label_end"]
-        index = pd.DatetimeIndex(work.task.bars.index)
-
-        def part(rows: npt.NDArray[np.intp]) -> Rows:
-            times, starts = index.take(rows), index.take(rows - (config.window - 1))
-            return Rows(starts, times, pd.DatetimeIndex(ends.reindex(times)))
-
-        split = work.task.split
-        used, expected = self._scalers.get(fold, ({}, {}))
-        return TrainingTrace(
-            part(split.train), part(split.validation), self._test(fold), used, expected
-        )
+        network = loop_for(self._experiment.training).network
+        return trace_of(work.task, self._frame, self._test(job.fold), network)
 
     def _test(self, fold: int) -> pd.DatetimeIndex:
         starts = [pd.Timestamp(one.test_start) for one in self._experiment.folds]
@@ -121,39 +106,13 @@ class Pipeline:
         def on_done(job: Job, record: Mapping[str, Any]) -> None:
             self._tick("training")
             if first:  # the network is this job's until the next one begins
-                self._scalers[job.fold] = self._statistics(job)
+                self._traces[job.fold] = self._trace(job)
                 self.records[job.fold] = record
 
         if first:
             self.jobs = jobs
         records = run_jobs(jobs, {symbol: bars}, config, self._experiment.folds, on_done=on_done)
         return {job.fold: str(record["sha256"]) for job, record in records.items()}
-
-    def _statistics(self, job: Job) -> tuple[dict[str, float], dict[str, float]]:
-        """Return mean and scale of each feature: in the network, and of the training rows."""
-        from ...training.loop import loop_for
-
-        config = self._experiment.training
-        layers = {layer.name: layer for layer in loop_for(config).network.layers}
-        if not {"features", "scaling"} <= set(layers):
-            return {}, {}
-        index = pd.DatetimeIndex(self._frame.index)
-        rows = index.get_indexer(self.trace(job.fold).train.times)
-        bars = self._frame[list(COLUMNS)].to_numpy(np.float32)
-        windows = windows_of(bars, config.window)[rows - (config.window - 1)]
-        features = layers["features"](windows).numpy().astype(np.float64)
-        flat = features.reshape(-1, features.shape[-1])
-        scaling, own = layers["scaling"], flat.std(axis=0)
-        deviation = np.where(own > np.finfo(np.float32).eps, own, 1.0)
-
-        def named(mean: Any, scale: Any) -> dict[str, float]:
-            names = config.features
-            return {f"mean of {name}": float(x) for name, x in zip(names, mean, strict=True)} | {
-                f"deviation of {name}": float(x) for name, x in zip(names, scale, strict=True)
-            }
-
-        used = named(scaling.offset.numpy(), scaling.scale.numpy())
-        return used, named(flat.mean(axis=0), deviation)
 
 
 def described(rules: Mapping[str, Mapping[str, int]]) -> str:

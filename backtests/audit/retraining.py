@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...signals.arrays import FloatArray
 from ...signals.bars import check_bars
 from ...signals.errors import ExperimentError, NextbarError
 from .findings import AuditReport, Finding, date_of, make_report
 from .futures import perturbed
-from .traces import FloatArray
 from .trainings import TrainingTrace, audit_training
 
-__all__ = ["SURE", "Retrained", "audit_experiment", "audit_labels", "different"]
+__all__ = ["SURE", "Retrained", "audit_experiment", "audit_labels", "different", "needs_later"]
 
 Judged = tuple[int, list[Finding]]
 Traces = Mapping[Any, TrainingTrace]
@@ -117,14 +117,15 @@ def _futures(
             try:
                 made = retrain(history.copy())
             except NextbarError as error:
-                found[check] = [_needs_later(check, fold, limits[fold], error)]
+                found[check] = [needs_later(check, fold, limits[fold], error)]
             else:
                 other = _complete(made, history, earlier)
                 found[check] = _changed(check, base, other, earlier)
     return {check: (len(tried), findings) for check, findings in found.items()}
 
 
-def _needs_later(check: str, fold: Any, end: pd.Timestamp, error: Exception) -> Finding:
+def needs_later(check: str, fold: Any, end: pd.Timestamp, error: Exception) -> Finding:
+    """Return the finding for a training that fails on other bars from the `end` of its fold on."""
     cause = "training fails without the bars after the fold's end, or on other ones: it reads them"
     where = f"training: fold {fold}"
     pair = "trained", str(error)

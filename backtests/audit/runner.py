@@ -10,6 +10,7 @@ import pandas as pd
 
 from ...signals.bars import check_bars
 from ...signals.errors import BarsError
+from .cards import check_cards
 from .findings import AuditReport, Finding, date_of, make_report
 from .lookahead import (
     Bench,
@@ -106,19 +107,25 @@ def _judge(bench: Bench) -> dict[str, Judged]:
     judged = {"repeat": check_repeatable(bench)}
     if judged["repeat"][1]:
         bench.notes.append("Not repeatable: nothing else can be judged. Fix its random numbers.")
-        return judged | {"fills": check_fills(bench), "in-sample": check_in_sample(bench)}
+        judged |= {"fills": check_fills(bench), "in-sample": check_in_sample(bench)}
+        return judged | _cards(bench)
     if bench.target.has_modes:
         judged["modes"] = check_modes(bench)
     judged |= check_futures(bench)
     if bench.target.has_modes:
         judged["fills"] = check_fills(bench)
         judged["in-sample"] = check_in_sample(bench)
+    judged |= _cards(bench)
     judged["delay"] = check_delay(bench)
     judged["warm-up"] = check_warm_up(bench)
     judged["price level"] = check_price_level(bench)
     # Told in the order that explains most: how the modes differ follows from what is known early.
     judged = {name: judged[name] for name in ("repeat", "truncation", "perturbation")} | judged
     return {name: _renamed(bench, part) for name, part in judged.items()}
+
+
+def _cards(bench: Bench) -> dict[str, Judged]:
+    return {"card": check_cards(bench)} if bench.whole.models else {}
 
 
 def _renamed(bench: Bench, judged: Judged) -> Judged:

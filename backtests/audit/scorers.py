@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ...signals.arrays import Float32Array, FloatArray
 from .findings import AuditReport, Finding, make_report
-from .traces import FloatArray
 
 __all__ = ["audit_scorers"]
 
@@ -20,9 +19,9 @@ SKEW = 1e-5
 
 
 def audit_scorers(
-    reference: Callable[[npt.NDArray[np.float32]], Any],
-    served: Callable[[npt.NDArray[np.float32]], Any],
-    windows: npt.NDArray[np.float32],
+    reference: Callable[[Float32Array], Any],
+    served: Callable[[Float32Array], Any],
+    windows: Float32Array,
     *,
     name: str = "model",
 ) -> AuditReport:

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from ...signals.arrays import FloatArray
 from ...signals.errors import NextbarError
+from .cards import AS_THEY_ARE, level_model
 from .causes import TIERS
 from .findings import Finding, date_of
 from .futures import scaled
 from .lookahead import Bench, Judged
 from .targets import TargetCrashError
-from .traces import FloatArray, Trace, differs
+from .traces import Trace, differs
 
 __all__ = ["check_delay", "check_fills", "check_in_sample", "check_price_level", "check_warm_up"]
 
@@ -148,7 +150,7 @@ def _changed_tail(bench: Bench, part: Trace, keys: list[Any]) -> Finding | None:
     """Return a finding for the first channel whose last values changed; values before calls."""
     for key in sorted(keys, key=lambda key: TIERS[key[0]]):
         here, there = bench.whole.channels[key][-TAIL:], part.channels[key][-TAIL:]
-        rows = np.flatnonzero(differs(here, there))
+        rows = np.flatnonzero(differs(here, there, rounding=bench.whole.rounding(key)))
         if len(rows):
             row = int(rows[0])
             first = date_of(bench.whole.moment(len(bench.frame) - TAIL + row))
@@ -158,20 +160,34 @@ def _changed_tail(bench: Bench, part: Trace, keys: list[Any]) -> Finding | None:
 
 
 def check_price_level(bench: Bench) -> Judged:
-    """Multiply all prices by 1/4, as a later split would: calls and sides must stay."""
+    """Multiply all prices by 1/4, as a later split would: calls, shares and sides must stay.
+
+    A model whose card says that it sees prices as they are is fragile even when they do.
+    """
+    by_level = level_model(bench)
+    cause = "prices adjusted later carry news of splits and dividends: use ratios of prices"
+    cause = cause if by_level is None else AS_THEY_ARE
     other = bench.run(scaled(bench.frame, 0.25), "price level")
     for key, values in bench.whole.channels.items():
         here, there = values, other.channels[key]
         if key == ("orders", "orders sent"):
             here, there = np.sign(here), np.sign(there)
-        elif key[0] != "direction" and bench.target.has_modes:
+        elif not _free_of_scale(key) and bench.target.has_modes:
             continue
-        rows = np.flatnonzero(differs(here, there, exact=key[0] == "direction"))
+        exact, rounding = key[0] == "direction", bench.whole.rounding(key)
+        rows = np.flatnonzero(differs(here, there, exact=exact, rounding=rounding))
         if len(rows):
             first = date_of(bench.whole.moment(rows[0]))
             where = f"{key[0]}: {key[1]}"
             pair = float(here[rows[0]]), float(there[rows[0]])
-            cause = "prices adjusted later carry news of splits and dividends: use ratios of prices"
             finding = Finding("price level", "price-level", "fragile", where, first, pair, cause)
             return 1, [finding]
-    return 1, []
+    if by_level is None:
+        return 1, []
+    where, pair = f"card: {by_level}, its inputs", ("prices", "ratios")
+    return 1, [Finding("price level", "price-level", "fragile", where, None, pair, cause)]
+
+
+def _free_of_scale(key: tuple[str, str]) -> bool:
+    """Return whether a channel of a strategy means the same at any level of prices."""
+    return key[0] == "direction" or key[1].endswith(".share")

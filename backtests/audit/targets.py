@@ -21,11 +21,11 @@ import pandas as pd
 from ...signals.baselines import RuleDirection
 from ...signals.chain import load_chain
 from ...signals.errors import ExperimentError, NextbarError, did_you_mean
-from ...signals.indicators import LSTMDirection
-from ...signals.latest import open_model
+from ...signals.indicators import indicator_of
 from ...signals.model import MANIFEST
 from .cerebros import indicator_program, is_cerebro, kind_of, run_program, strategy_program
 from .functions import run_function
+from .settings import check_settings
 from .traces import Trace
 
 __all__ = ["Target", "TargetCrashError", "as_target", "find_target", "settle_kind"]
@@ -100,21 +100,22 @@ def as_target(thing: Any, params: Mapping[str, Any] | None = None, name: str = "
     Raises
     ------
     ExperimentError
-        For anything else.
+        For anything else, or a setting that it does not have.
     """
     params = dict(params or {})
     kind = kind_of(thing)
     name = name or getattr(thing, "__name__", type(thing).__name__)
-    if kind == "strategy":
-        return Target(name, kind, strategy_program(thing, params))
-    if kind == "indicator":
-        return Target(name, kind, indicator_program(thing, params))
-    if isinstance(thing, type) or not callable(thing):
+    if kind is None and (isinstance(thing, type) or not callable(thing)):
         found = "a class of its own" if isinstance(thing, type) else f"a {type(thing).__name__}"
         raise ExperimentError(
             f"{name}: expected a subclass of bt.Strategy or bt.Indicator, or a function on bars;"
             f" found {found}."
         )
+    check_settings(thing, params, name)
+    if kind == "strategy":
+        return Target(name, kind, strategy_program(thing, params))
+    if kind == "indicator":
+        return Target(name, kind, indicator_program(thing, params))
     return Target(name, "function", partial(thing, **params) if params else thing)
 
 
@@ -170,10 +171,12 @@ def _of_model(path: Path, params: dict[str, Any]) -> Target:
     """Return the target for a model file or a chain; a damaged one is refused here."""
     kind = "chain" if path.is_dir() else "model"
     if path.is_dir() and load_chain(path).rules:
-        make = indicator_program(RuleDirection, {"chain": path, **params})
+        signal, named = RuleDirection, "chain"
     else:
-        open_model(path)
-        make = indicator_program(LSTMDirection, {"model": path, **params})
+        # As in a comparison: a line `share` says how much of the account a position takes.
+        signal, named = indicator_of(path), "model"
+    check_settings(signal, params, path.name)
+    make = indicator_program(signal, {named: path, **params})
     return Target(path.name, kind, make)
 
 

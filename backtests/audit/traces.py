@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["LEVELS", "BoolArray", "Clash", "Fill", "FloatArray", "Trace", "clashes", "differs"]
+from ...signals.arrays import BoolArray, FloatArray
 
-FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
+__all__ = ["LEVELS", "ROUNDING", "Clash", "Fill", "Trace", "clashes", "differs"]
+
 Level = Literal["line", "score", "direction", "orders", "fills", "position"]
 
 LEVELS: tuple[Level, ...] = ("line", "score", "direction", "orders", "fills", "position")
@@ -20,6 +20,10 @@ LEVELS: tuple[Level, ...] = ("line", "score", "direction", "orders", "fills", "p
 
 TOLERANCE = 1e-6
 """Relative; scores of batches of other sizes differ by about 1e-7."""
+
+ROUNDING = 4 * float(np.finfo(np.float32).eps)
+"""The same of a model's scores, absolute: a small move or position is what is left of a float32
+number near 1."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,13 @@ class Trace:
     """Settings of broker or cerebro that fill orders on the bar of the decision."""
     unseen_from: dict[str, pd.Timestamp] = field(default_factory=dict[str, pd.Timestamp])
     """For each `direction` channel of a model: the moment from which bars are new to it."""
+    models: dict[str, str] = field(default_factory=dict[str, str])
+    """For each such channel: the model file or the folder of the chain."""
+
+    def rounding(self, key: tuple[Level, str]) -> float:
+        """Return by how much the values of a channel may differ and yet be equal."""
+        owner = key[1].rpartition(".")[0]
+        return ROUNDING if f"{owner}.direction" in self.models else 0.0
 
     def moment(self, row: int) -> pd.Timestamp:
         """Return the date of a bar."""
@@ -74,10 +85,13 @@ class Clash:
         return self.until - int(self.rows[0]) + 1
 
 
-def differs(a: FloatArray, b: FloatArray, *, exact: bool = False) -> BoolArray:
+def differs(
+    a: FloatArray, b: FloatArray, *, exact: bool = False, rounding: float = 0.0
+) -> BoolArray:
     """Return where two channels differ; a missing value equals only a missing one.
 
-    The tolerance is relative to the larger of the two and the channel's usual size.
+    The tolerance is relative to the larger of the two and the channel's usual size, but never
+    below `rounding`.
     """
     with np.errstate(invalid="ignore", over="ignore"):
         same = (a == b) | (np.isnan(a) & np.isnan(b))
@@ -85,7 +99,8 @@ def differs(a: FloatArray, b: FloatArray, *, exact: bool = False) -> BoolArray:
             finite = np.abs(a[np.isfinite(a)])
             usual = float(np.median(finite)) if len(finite) else 0.0
             scale = np.maximum(np.maximum(np.abs(a), np.abs(b)), usual)
-            same |= np.abs(a - b) <= TOLERANCE * np.where(np.isfinite(scale), scale, 0.0)
+            allowed = TOLERANCE * np.where(np.isfinite(scale), scale, 0.0)
+            same |= np.abs(a - b) <= np.maximum(allowed, rounding)
     return ~same
 
 
@@ -97,9 +112,9 @@ def clashes(whole: Trace, other: Trace, until: int, *, since: int = 0) -> list[C
         if key not in other.channels:
             continue
         there = other.channels[key]
-        rows = since + np.flatnonzero(
-            differs(values[since : until + 1], there[since : until + 1], exact=level == "direction")
-        )
+        part, exact, rounding = slice(since, until + 1), level == "direction", whole.rounding(key)
+        differ = differs(values[part], there[part], exact=exact, rounding=rounding)
+        rows = since + np.flatnonzero(differ)
         if len(rows):
             pair = float(values[rows[0]]), float(there[rows[0]])
             found.append(Clash(level, name, until, rows, pair))

@@ -118,7 +118,7 @@ def _check_windows(trace: TrainingTrace) -> Judged:
 
 
 def _check_labels(trace: TrainingTrace) -> Judged:
-    """Look for labels known only after the next part's first decision."""
+    """Look for labels that end in the next part, on its first bar or later."""
     parts = [
         ("training", trace.train, "validation", trace.validation.times),
         ("training", trace.train, "test", trace.test),
@@ -129,7 +129,7 @@ def _check_labels(trace: TrainingTrace) -> Judged:
         # Parts that are mixed in time have a finding of their own.
         if not len(later) or not len(rows.times) or rows.times.max() >= later.min():
             continue
-        over = rows.label_ends > later.min()
+        over = rows.label_ends >= later.min()
         if over.any():
             cause = "drop the last rows before each boundary: as many as the label's horizon"
             where = f"training: last label of the {name} part, first bar of the {later_name}"

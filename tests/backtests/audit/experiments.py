@@ -69,11 +69,11 @@ def scaler_on_all_bars(patch: pytest.MonkeyPatch) -> None:
         seen["bars"] = bars[job.symbol]
         return real(job, bars=bars, **rest)
 
-    def scaled(self: Any, *parts: Any) -> list[Any]:
+    def scaled(self: Any, windows: Any) -> Any:
         features, scaling = (self.network.get_layer(name) for name in ("features", "scaling"))
         every = windows_of(seen["bars"][list(COLUMNS)].to_numpy(np.float32), QUICK.window)
         scaling.adapt(features(every).numpy())
-        return [scaling(features(part)) for part in parts]
+        return scaling(features(windows))
 
     patch.setattr(walkforward, "cut_work", cut)
     patch.setattr(loop.Loop, "_scaled", scaled)
@@ -108,7 +108,7 @@ def trained_on_later_bars(patch: pytest.MonkeyPatch) -> None:
 
 
 def not_purged(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(splits, "_known", lambda labels, _: labels["label_end"].notna().to_numpy())
+    patch.setattr(splits, "_known", lambda labels, *_: labels["label_end"].notna().to_numpy())
 
 
 def tuned_on_everything(patch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,11 @@ from nextbar.backtests.audit import (
 )
 from nextbar.signals import LSTMDirection
 from nextbar.signals.model import open_session, run_windows, windows_of
+from nextbar.training.config import FLAWS
 
 from ...markets import random_bars
 from ...models import lstm_graph, write_model
-from . import experiments, trainings, twins
+from . import experiments, fits, trainings, twins
 
 DOCS = Path(__file__).parents[3] / "docs" / "audit.md"
 BEGIN, END = "<!-- detection table -->", "<!-- end of the table -->"
@@ -123,7 +124,7 @@ def plain(audit: Callable[[], AuditReport]) -> Callable[[Path], AuditReport]:
 
 
 M, T = Mutant, target
-X = experiments
+X, F = experiments, fits
 fitted = trainings.traced
 MUTANTS = [
     M("1", "feature scaled by mean and deviation of all bars", "whole-sample-scaler", "leak",
@@ -134,16 +135,28 @@ MUTANTS = [
       plain(partial(trainings.retrained, scaler_on="all")), plain(trainings.retrained)),
     M("1", "experiment: scaler of all bars", "scaler-on-all-data", "leak",
       X.spoilt(X.scaler_on_all_bars), X.clean),
+    M("1", "tutorial: range of all prices", "scaler-on-all-data", "leak",
+      F.trained(F.TUTORIAL, "scaler-on-all-data"), F.trained(F.TUTORIAL)),
+    M("1", "tutorial: the card of a model scaled on all bars", "scaler-on-all-data", "leak",
+      F.of_card(*FLAWS), F.of_card()),
     M("2", "test part as validation part", "validation-is-test", "leak",
       trace(partial(fitted, validation="test")), trace(fitted)),
     M("2", "experiment: the test validates", "validation-is-test", "leak",
       X.spoilt(X.validation_is_test), X.clean),
+    M("2", "tutorial: the test steers the training", "validation-is-test", "leak",
+      F.trained(F.TUTORIAL, "validation-is-test"), F.trained(F.TUTORIAL)),
+    M("2", "tutorial: the card of a model validated on its test", "validation-is-test", "leak",
+      F.of_card(*FLAWS), F.of_card()),
     M("3", "overlapping windows shuffled before the split", "shuffled-windows", "leak",
       trace(partial(fitted, shuffled=True)), trace(fitted)),
     M("4", "labels of 5 bars, boundary not purged", "unpurged-horizon", "leak",
       trace(partial(fitted, purge=0)), trace(fitted)),
     M("4", "experiment: split without a purge", "unpurged-horizon", "leak",
       X.spoilt(X.not_purged), X.clean),
+    M("4", "tutorial: labels of the next bar, not purged", "unpurged-horizon", "leak",
+      F.trained(F.TUTORIAL, "unpurged-horizon"), F.trained(F.TUTORIAL)),
+    M("4", "tutorial: the card of a model not purged", "unpurged-horizon", "leak",
+      F.of_card(*FLAWS), F.of_card()),
     M("5", "centred rolling mean", "centred-window", "leak",
       T(twins.centred), T(twins.trailing)),
     M("5", "warm-up filled backwards", "backfill", "leak",
@@ -171,6 +184,10 @@ MUTANTS = [
       T(twins.price_in_dollars), T(twins.trailing)),
     M("9", "calls by the price level", "price-level", "fragile",
       T(twins.InDollars), T(twins.Change)),
+    M("9", "training on prices as they are", "price-level", "fragile",
+      F.trained(F.TUTORIAL), F.trained(F.RATIOS)),
+    M("9", "model of prices as they are", "price-level", "fragile",
+      F.of_card(*FLAWS), F.of_card()),
     M("11", "look-back chosen on the test", "test-chosen-parameter", "leak",
       plain(partial(trainings.retrained, choose_on="test")), plain(trainings.retrained)),
     M("11", "experiment: rules tuned on all bars", "test-chosen-parameter", "leak",
@@ -199,6 +216,12 @@ MUTANTS = [
       T(twins.MixesItsBatch), T(twins.Change)),
     M("17", "served in batches that mix", "batch-mixing", "leak",
       scorers(batch_scaled), scorers(as_exported)),
+    M("-", "tutorial: a label that is the input", "label-is-input", "fragile",
+      F.of_card(*FLAWS), F.of_card()),
+    M("-", "tutorial: a row against one output", "row-against-one-output", "fragile",
+      F.of_card(*FLAWS), F.of_card()),
+    M("-", "tutorial: relu as the last layer", "relu-head", "fragile",
+      F.of_card(*FLAWS), F.of_card()),
     M("-", "no order on the last bar", "last-bar", "fragile",
       T(twins.PeeksInNext, ahead=0), T(twins.PeeksInNext, ahead=0, guarded=False)),
     M("-", "sum from the first bar on", "long-memory", "fragile",

@@ -156,6 +156,35 @@ def test_a_setting_without_a_value(here: Path) -> None:
     assert (done.exit_code, "expected NAME=VALUE" in done.stderr) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("target", "param", "message"),
+    [
+        ("mine.py:Plain", "perod=5", "Plain has no setting 'perod'. Did you mean 'period'?"),
+        ("mine.py:Plain", "period=five", "period: expected a number such as 10, found 'five'"),
+        ("mine.py:Cheats", "self=1", "Cheats has no setting 'self'"),
+        ("mine.py:features", "sum_off=4", "features has no setting 'sum_off'. Did you mean"),
+        ("mine.py:features", "bars=4", "features has no setting 'bars'"),
+        ("mine.py:weekly", "of=4", "weekly has no setting 'of'. It has none: leave it out."),
+        ("backtrader.indicators:RSI", "perod=5", "RSI has no setting 'perod'. Did you mean"),
+        ("nextbar.signals:EMADirection", "fst=5", "has no parameter 'fst'. Did you mean 'fast'?"),
+        ("m.onnx", "dead_bnd=0.1", "has no parameter 'dead_bnd'. Did you mean 'dead_band'?"),
+        ("m.onnx", "dead_band=wide", "dead_band: expected a number such as 0.0, found 'wide'"),
+    ],
+)
+def test_a_mistyped_setting_is_bad_input(here: Path, target: str, param: str, message: str) -> None:
+    write_model(here / "m.onnx", 12, symbols=("TEST",))
+    done = invoke(target, "--param", param)
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_takes_every_setting_gets_it(here: Path) -> None:
+    (here / "open.py").write_text("def add(bars, **given): return bars.close * given['by']")
+    assert invoke("open.py:add", "--param", "by=2").exit_code == 0
+
+
 def test_too_few_bars(here: Path) -> None:
     done = invoke("mine.py:Plain", "--bars", "50")
     assert (done.exit_code, "50 bars are too few" in done.stderr) == (2, True)
