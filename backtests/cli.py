@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import audit_command, commands, compare_command, console
+from . import audit_command, commands, compare_command, console, recipe_command
 from .failures import exit_after
 
 __all__ = ["app", "main"]
@@ -18,6 +18,7 @@ __all__ = ["app", "main"]
 COMMANDS = {
     compare_command.demo: "nextbar demo",
     compare_command.compare: "nextbar compare AAPL MSFT --source yahoo --start 2005-01-01",
+    recipe_command.recipes: recipe_command.EXAMPLE,
     audit_command.audit: audit_command.EXAMPLE,
     commands.train: "nextbar train AAPL --test-start 2010-01-01 --out aapl.onnx",
     commands.bars: "nextbar bars AAPL --source yahoo --out aapl.csv",

@@ -13,6 +13,10 @@ from . import options as o
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..training.config import TrainingConfig
+    from ..training.recipes import Recipe
+    from .comparison import Comparison
+    from .experiment import Experiment
     from .plan import Plan
 
 __all__ = ["compare", "demo"]
@@ -20,7 +24,7 @@ __all__ = ["compare", "demo"]
 DEMO: dict[str, Any] = {"name": "demo", "folds": 3, "seeds": 2}
 """Fewer folds and seeds than a comparison has, to be done in a minute or two."""
 
-BESIDE_A_FILE = {"symbols", "runs", "workers", "refresh", "as_json"}
+BESIDE_A_FILE = {"symbols", "listed", "runs", "workers", "refresh", "as_json", "storage"}
 """What may be said beside an experiment file."""
 
 
@@ -39,6 +43,10 @@ def demo(runs: o.Runs = Path("runs"), workers: o.Workers = None, as_json: o.AsJs
 def compare(
     context: o.Context,
     symbols: o.Compared = None,
+    listed: o.Listed = None,
+    recipe: o.Recipe = None,
+    full: o.Full = False,
+    faithful: o.Faithful = False,
     source: o.Source = "sample",
     csv: o.Csv = None,
     model: o.ReadyModel = None,
@@ -65,6 +73,8 @@ def compare(
     horizon: o.Horizon = None,
     units: o.Units = None,
     features: o.Features = None,
+    storage: o.Storage = None,
+    trials: o.Trials = None,
     name: o.Name = "compare",
     runs: o.Runs = Path("runs"),
     workers: o.Workers = None,
@@ -72,20 +82,29 @@ def compare(
 ) -> None:
     """Compare an LSTM with nine baselines, walking forward, and say what the history can show.
 
-    Name symbols, or an experiment file (.toml) that holds all settings.
+    Name symbols, or an experiment file (.toml) that holds all settings. With --recipe the LSTM is
+    a tutorial's; options that are typed as well take the place of the recipe's.
     """
     from ..signals.sources.request import parse_date
+    from ..training.recipes import recipe_named
     from .inputs import from_options, training_config
     from .plan import Plan, read_plan
+    from .recipe_plan import check_recipe_options, on_own_split, recipe_fields, search_typed
 
     typed = {key for key in context.params if o.was_typed(context, key)}
-    if symbols and any(symbol.endswith(".toml") for symbol in symbols):
-        _check_alone(symbols, typed)
-        plan = read_plan(symbols[0])
+    named = [*(symbols or ()), *(part for text in listed or () for part in _parts(text))]
+    chosen: Recipe | None = None
+    own: TrainingConfig | None = None
+    if any(symbol.endswith(".toml") for symbol in named):
+        _check_alone(named, typed)
+        plan = read_plan(named[0])
     else:
-        fields: dict[str, Any] = {
-            "name": name,
-            "symbols": tuple(symbol.upper() for symbol in symbols or ()),
+        chosen = None if recipe is None else recipe_named(recipe)
+        check_recipe_options(chosen, typed)
+        fields = {} if chosen is None else recipe_fields(chosen, full=full or faithful)
+        given = (seed if "seed" in typed else None, epochs, window, horizon, units, features)
+        fields |= {
+            "symbols": tuple(symbol.upper() for symbol in named),
             "csv": tuple(map(str, csv or ())),
             "source": "csv" if csv else source,
             "model": None if model is None else str(model),
@@ -93,10 +112,9 @@ def compare(
             "end": parse_date(end, "--end"),
             "interval": interval,
             "adjust": adjust,
-            "folds": folds,
             "first_test": parse_date(first_test, "--first-test"),
             "rolling": rolling,
-            "training": training_config(seed, epochs, window, horizon, units, features),
+            "training": training_config(*given, base=fields.get("training")),
             "cost_bps": cost_bps,
             "cash": cash,
             "target": target,
@@ -106,8 +124,19 @@ def compare(
             "on_zero": "hold" if hold else "flat",
             "dead_band": dead_band,
         }
-        plan = from_options(Plan, fields | ({"seeds": seeds} if "seeds" in typed else {}))
-    _compare(plan, _bars(plan, refresh=refresh), runs, workers, as_json)
+        counts = {"folds": folds, "seeds": seeds, "name": name}
+        plan = from_options(Plan, fields | {k: v for k, v in counts.items() if k in typed})
+        if faithful and chosen is not None:
+            own = training_config(*given, base=chosen.faithful)
+    plan = plan.model_copy(update={"search": search_typed(plan.search, typed, storage, trials)})
+    bars = _bars(plan, refresh=refresh)
+    if chosen is not None and (full or faithful):
+        plan = on_own_split(plan, chosen, bars)
+    _compare(plan, bars, runs, workers, as_json, chosen, own)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _check_alone(symbols: list[str], typed: set[str]) -> None:
@@ -139,19 +168,51 @@ def _bars(plan: Plan, *, refresh: bool) -> dict[str, pd.DataFrame]:
 
 
 def _compare(
-    plan: Plan, bars: Mapping[str, pd.DataFrame], runs: Path, workers: int | None, as_json: bool
+    plan: Plan,
+    bars: Mapping[str, pd.DataFrame],
+    runs: Path,
+    workers: int | None,
+    as_json: bool,
+    recipe: Recipe | None = None,
+    own: TrainingConfig | None = None,
 ) -> None:
+    """Run a plan and show it; then `own`, a recipe's flawed form, if it is asked for."""
     from .comparison import compare
     from .plan import experiment_of
     from .verdict_tables import show_comparison
 
     experiment = experiment_of(plan, bars)
+    beside: dict[str, Any] = {}
     with console.Steps() as steps:
+        if plan.search is not None:
+            from .searching import found_facts, search_first
+
+            experiment, found = search_first(experiment, plan.search, bars, runs, steps)
+            beside["search"] = found_facts(found, experiment.symbols[0])
         done = compare(
             experiment, bars, runs=runs, model=plan.model, workers=workers, on_step=steps
         )
+    if recipe is not None:
+        beside["recipe"] = {"name": recipe.name, "title": recipe.title, "notes": recipe.notes}
+    if own is not None:
+        beside["faithful"] = _faithful(own, experiment, bars, done)
     if as_json:
         where = {"folder": str(done.folder), "resumed": done.resumed}
-        console.say(json.dumps(where | done.summary, indent=2))
-    else:
-        show_comparison(done)
+        console.say(json.dumps(where | done.summary | beside, indent=2))
+        return
+    from .recipe_tables import show_beside
+
+    show_comparison(done)
+    show_beside(beside)
+
+
+def _faithful(
+    own: TrainingConfig,
+    experiment: Experiment,
+    bars: Mapping[str, pd.DataFrame],
+    done: Comparison,
+) -> dict[str, Any]:
+    from .faithful import faithful_facts
+
+    with console.TrainingProgress() as progress:
+        return faithful_facts(own, experiment, bars, done, progress.epoch)

@@ -77,20 +77,23 @@ def only_one(bars: Mapping[str, pd.DataFrame]) -> tuple[str, pd.DataFrame]:
 
 
 def training_config(
-    seed: int,
+    seed: int | None,
     epochs: int | None,
     window: int | None,
     horizon: int | None,
     units: str | None,
     features: str | None,
+    *,
+    base: TrainingConfig | None = None,
 ) -> TrainingConfig:
-    """Return the config with what was given; the rest keeps its default."""
+    """Return the config with what was given; the rest is as in `base`, or keeps its default."""
     given: dict[str, Any] = {"seed": seed, "epochs": epochs, "window": window, "horizon": horizon}
     if units is not None:
         given["units"] = [part.strip() for part in units.split(",")]
     if features is not None:
         given["features"] = [part.strip() for part in features.split(",")]
-    return from_options(TrainingConfig, {k: v for k, v in given.items() if v is not None})
+    typed = {name: value for name, value in given.items() if value is not None}
+    return from_options(TrainingConfig, ({} if base is None else base.model_dump()) | typed)
 
 
 def from_options(kind: type[ConfigT], fields: Mapping[str, Any]) -> ConfigT:

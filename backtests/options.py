@@ -21,17 +21,22 @@ __all__ = [
     "DeadBand",
     "End",
     "Epochs",
+    "Faithful",
     "Features",
     "FirstTest",
     "Folds",
     "Fractional",
+    "Full",
     "Hold",
     "Horizon",
     "Interval",
+    "Listed",
     "ModelFile",
     "ModelOut",
     "Name",
     "ReadyModel",
+    "Recipe",
+    "RecipeName",
     "Refresh",
     "Rolling",
     "Runs",
@@ -41,10 +46,12 @@ __all__ = [
     "SignalModel",
     "Source",
     "Start",
+    "Storage",
     "Symbols",
     "Target",
     "TestStart",
     "Timezone",
+    "Trials",
     "Units",
     "ValidationStart",
     "Window",
@@ -61,6 +68,27 @@ Compared = Annotated[
     list[str] | None,
     typer.Argument(help="Symbols, such as AAPL MSFT; or one experiment file.", show_default=False),
 ]
+Listed = Annotated[
+    list[str] | None,
+    typer.Option("--symbols", help="The same; several with commas.", show_default=False),
+]
+Recipe = Annotated[
+    str | None, typer.Option(help="A tutorial's system: `nextbar recipes` names all.")
+]
+RecipeName = Annotated[
+    str | None, typer.Argument(help="A recipe; all are listed without.", show_default=False)
+]
+Full = Annotated[
+    bool, typer.Option("--full", help="The recipe's own epochs on its own, single split.")
+]
+Faithful = Annotated[
+    bool,
+    typer.Option("--faithful", help="Beside it the tutorial's own form, flaws included: slow."),
+]
+Storage = Annotated[
+    str | None, typer.Option(help="Database URL for a search; by default a file in --runs.")
+]
+Trials = Annotated[int | None, typer.Option(help="Trainings of a search.", min=1)]
 Source = Annotated[
     str, typer.Option(help="Where bars come from: sample (embedded), yahoo, alphavantage.")
 ]
@@ -108,7 +136,7 @@ Window = Annotated[int | None, typer.Option(help="Bars that a call is made from.
 Horizon = Annotated[int | None, typer.Option(help="Bars that the predicted move lasts.")]
 Units = Annotated[str | None, typer.Option(help="Units of each LSTM layer, such as 16 or 50,50.")]
 Features = Annotated[
-    str | None, typer.Option(help="Of return, gap, body, range, volume: such as return,volume.")
+    str | None, typer.Option(help="What a model sees, such as return,gap or open,high.")
 ]
 DeadBand = Annotated[
     float, typer.Option(help="No call while the probability is this close to 0.5.")

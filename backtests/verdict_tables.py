@@ -28,6 +28,16 @@ COLUMNS = (
 )
 
 
+FORECASTS = (
+    ("rmse", "RMSE", "{:.4g}"),
+    ("naive_rmse", "Naive", "{:.4g}"),
+    ("mase", "MASE", "{:.2f}"),
+    ("theils_u", "U", "{:.2f}"),
+    ("hit_rate", "Right", "{:.1%}"),
+    ("base_rate", "Base", "{:.1%}"),
+)
+
+
 def show_comparison(done: Comparison) -> None:
     """Print the tables of a comparison, its verdict, and where its files are."""
     for table in comparison_tables(done.summary):
@@ -56,6 +66,9 @@ def comparison_tables(summary: Mapping[str, Any]) -> Iterator[Table]:
     else:
         title = f"All {len(symbols)} symbols in equal weight, {_dates(summary)}, {cost}"
         yield _strategy_table(title, summary["equal_weight"])
+    for symbol in experiment["symbols"]:
+        if "forecasts" in symbols[symbol]:
+            yield _forecast_table(symbol, symbols[symbol]["forecasts"])
     if summary["evidence"] is not None:
         yield _pairs_table(summary["evidence"]["verdict"]["pairs"])
 
@@ -79,6 +92,27 @@ def _strategy_table(title: str, strategies: Mapping[str, Mapping[str, Any]]) -> 
         cells = (_text(strategies[name][key], form) for key, _, form in columns)
         table.add_row(LABELS[name], *cells, end_section=name == last)
     table.caption = "Below the line: impossible, wrong or empty on purpose."
+    return table
+
+
+def _forecast_table(symbol: str, facts: Mapping[str, Any]) -> Table:
+    """Return the errors of all forecasters beside the naive forecast's, first column ahead."""
+    field, ahead = facts["columns"][0]
+    bars = "the next bar" if ahead == 1 else f"{ahead} bars ahead"
+    table = _table(f"Forecasts of {symbol}, {field} of {bars}, beside today's price", "Forecaster")
+    last = next(iter(facts["quality"].values()))["steps"][-1]["ahead"]
+    headers = [header for _, header, _ in FORECASTS]
+    headers += [f"MASE at {last}"] if last > ahead else []
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    for name in sorted(facts["quality"], key=lambda name: name != "lstm"):
+        found = facts["quality"][name]
+        cells = [_text(found[key], form) for key, _, form in FORECASTS]
+        cells += [_text(found["steps"][-1]["mase"], "{:.2f}")] if last > ahead else []
+        table.add_row(facts["labels"][name], *cells)
+    table.caption = (
+        "U below 1: better than repeating today's price. MASE: in naive training errors."
+    )
     return table
 
 
@@ -120,6 +154,9 @@ def _lines(summary: Mapping[str, Any]) -> Iterator[str]:
             )
         else:
             yield f"{symbol}: the LSTM made no calls."
+        said = summary["symbols"][symbol].get("forecasts", {}).get("sentences", {})
+        if "lstm" in said:
+            yield f"{symbol}, the LSTM's forecast: {said['lstm']}"
     for caution in summary["cautions"]:
         yield f"Caution: {caution}"
     how = "the given model" if experiment["model_sha256"] else f"seeds a fold: {seeds}"

@@ -14,6 +14,11 @@ EXPECTED = {
     "nextbar/signals/data/sample.onnx",
     "nextbar/signals/data/CREDITS.md",
     "nextbar/signals/sources/yahoo.py",
+    "nextbar/training/recipes.py",
+    *(
+        f"nextbar/training/recipes/{path.name}"
+        for path in (Path(__file__).parents[1] / "training" / "recipes").glob("*.toml")
+    ),
     "nextbar/backtests/report/__init__.py",
     "nextbar/backtests/audit/__init__.py",
     "nextbar/backtests/evidence/__init__.py",
@@ -64,6 +69,7 @@ def main(wheel: str) -> None:
     for command in (
         ["--version"],
         ["bars", "AAPL", "--json"],
+        ["recipes", "stacked-60"],
         ["inspect", model, "--json"],
         ["signal", "AAPL", "--model", model, "--json"],
         ["audit", "nextbar.signals:EMADirection", "--bars", "300"],

@@ -110,4 +110,4 @@ def test_commands_have_these_options(line: str) -> None:
 
 
 def test_commands_were_found() -> None:
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 13

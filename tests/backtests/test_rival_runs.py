@@ -12,6 +12,7 @@ from nextbar.backtests import compare
 from nextbar.backtests.experiment import make_experiment
 from nextbar.backtests.forecast_results import known_price
 from nextbar.backtests.rivals import run_rivals
+from nextbar.backtests.verdict_tables import comparison_tables
 from nextbar.signals import load_model
 from nextbar.signals.calls import load_calls
 from nextbar.signals.errors import ExperimentError
@@ -107,5 +108,15 @@ def test_names_are_checked() -> None:
 
 def test_no_comparison_with_known_flaws() -> None:
     flawed = TrainingConfig(flaws=("scaler-on-all-data",))
-    with pytest.raises(ExperimentError, match="scaler-on-all-data.*--faithful"):
+    with pytest.raises(ExperimentError, match=r"scaler-on-all-data.*--faithful"):
         make_experiment(symbols=("A",), folds=FOLDS, training=flawed)
+
+
+def test_the_terminal_shows_every_forecaster_beside_the_naive_one(done: Any) -> None:
+    summary = done[0].summary
+    (table,) = [t for t in comparison_tables(summary) if str(t.title).startswith("Forecasts")]
+    rows = list(table.columns[0].cells)
+    assert rows == ["Mean of 100", "EMA forecast", "Linear regression"]
+    assert [str(column.header) for column in table.columns][-1] == "MASE at 2"
+    naive = list(table.columns[2].cells)
+    assert len(set(naive)) == 1, "the same bars for all"

@@ -55,14 +55,14 @@ def test_sharpe_loss_by_hand(penalty: float, seed: int, rows: int) -> None:
         assert found == pytest.approx(-mean / deviation, rel=2e-3, abs=2e-4)
 
 
-@pytest.mark.parametrize("positions", [np.zeros((8, 1)), np.full((8, 1), 0.3)])
-def test_a_batch_without_a_deviation_has_a_slope(positions: np.ndarray) -> None:
-    """Out of the market, or in one that stands still, nothing is earned on any bar."""
+@pytest.mark.parametrize("position", [0.0, 0.25])
+def test_a_batch_without_a_deviation_has_a_slope(position: float) -> None:
+    """Out of the market, or in one that moves by the same each bar."""
     config = tiny(head="position", turnover_penalty=0.0)
-    outputs = tf.Variable(positions.astype(np.float32))
+    outputs = tf.Variable(np.full((8, 1), position, np.float32))
     with tf.GradientTape() as tape:
-        loss = HEADS["position"].loss(config)(tf.zeros((8, 1)), outputs)
-    assert float(loss) == 0.0
+        loss = HEADS["position"].loss(config)(tf.fill((8, 1), 2.0**-7), outputs)
+    assert float(loss) == pytest.approx(-position * 2.0**-7 / 1e-6, rel=1e-4)
     assert np.isfinite(tape.gradient(loss, outputs)).all()
 
 

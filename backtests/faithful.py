@@ -1,0 +1,203 @@
+"""A tutorial's own form beside the honest one, on the same test bars: what its flaws were worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..signals.arrays import FloatArray
+from ..signals.bars import bars_digest, check_bars, periods_per_year
+from ..signals.errors import NextbarError
+from ..signals.heads import CENTRES
+from ..signals.indicators import LSTMDirection, PositionDirection
+from ..signals.latest import open_model
+from ..signals.store import canonical_json, digest, write_atomic
+from ..strategies import FollowDirection
+from ..training.config import FieldName, TrainingConfig
+from ..training.labels import direction_labels, field_prices
+from .comparison import Comparison
+from .contenders import Contender, calls_of, first_test_bar, scores_of
+from .engine import Account, run
+from .evidence.calls import call_statistics
+from .experiment import Experiment
+from .forecast_results import model_forecasts, quality_of
+from .metrics import summary
+from .outputs import only_writer
+from .result import Result
+from .table import differs_from_replay
+from .trials import note_training
+
+if TYPE_CHECKING:
+    from ..training.course import Epoch
+
+__all__ = ["faithful_facts"]
+
+OnEpoch = Callable[[str, "Epoch"], None]
+"""Called with a symbol after every epoch."""
+
+EARNED = ("total_return", "sharpe")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One symbol of a comparison, and the training that is to be shown beside it."""
+
+    own: TrainingConfig
+    experiment: Experiment
+    frame: pd.DataFrame
+    folder: Path
+    """The run's."""
+
+    @property
+    def symbol(self) -> str:
+        """The symbol's name."""
+        return str(self.frame.attrs["symbol"])
+
+    @property
+    def path(self) -> Path:
+        """The model file; what came of it is in a JSON file beside it."""
+        return self.folder / "faithful" / f"{self.symbol}.onnx"
+
+    @property
+    def key(self) -> str:
+        """Digest of all that decides the figures."""
+        configs = [self.own.model_dump(mode="json"), self.experiment.model_dump(mode="json")]
+        return digest(canonical_json([*configs, bars_digest(self.frame), version("nextbar")]))
+
+
+def faithful_facts(
+    own: TrainingConfig,
+    experiment: Experiment,
+    bars: Mapping[str, pd.DataFrame],
+    done: Comparison,
+    on_epoch: OnEpoch | None = None,
+) -> dict[str, Any]:
+    """Train a tutorial's own form on the experiment's first fold, and set it beside the honest one.
+
+    Its flaws may let it see the test. So its figures stand in no table of the comparison, enter no
+    verdict, and its model file names the flaws. What is found finished in the run's folder is
+    taken over.
+
+    Returns
+    -------
+    dict
+        ``flaws`` by name with their meaning, ``training``, and by symbol the figures of both forms:
+        ``honest`` and ``own``.
+    """
+    from ..training.flaws import KNOWN_FLAWS
+
+    symbols: dict[str, Any] = {}
+    for symbol in experiment.symbols:
+        frame = check_bars(bars[symbol], origin=symbol)
+        frame.attrs["symbol"] = symbol
+        case = Case(own, experiment, frame, done.folder)
+        honest = _figures(case, experiment.training, done.folder / "models" / symbol / "lstm")
+        strategies = done.summary["symbols"][symbol]["strategies"]
+        honest |= {name: strategies["lstm"][name] for name in EARNED}
+        found = _finished(case) or _made(case, on_epoch)
+        symbols[symbol] = {"honest": honest, "own": found["figures"], "model": found["sha256"]}
+    meanings = {name: KNOWN_FLAWS[name].meaning for name in own.flaws}
+    return {"flaws": meanings, "training": own.model_dump(mode="json"), "symbols": symbols}
+
+
+def _made(case: Case, on_epoch: OnEpoch | None) -> dict[str, Any]:
+    """Train, run and write what came of it."""
+    from ..training.fit import train  # brings tensorflow
+
+    fold, told = case.experiment.folds[0], on_epoch and partial(on_epoch, case.symbol)
+    with only_writer(case.folder):
+        case.path.parent.mkdir(parents=True, exist_ok=True)
+        trained = train(
+            case.frame,
+            case.own,
+            case.path,
+            train_start=None if fold.train_start is None else pd.Timestamp(fold.train_start),
+            validation_start=pd.Timestamp(fold.validation_start),
+            test_start=pd.Timestamp(fold.test_start),
+            on_epoch=told,
+        )
+        note_training(case.own, case.symbol, trained.card.training_hash, case.folder.parent)
+        figures = _figures(case, case.own, case.path)
+        earned = summary(_followed(case), periods_per_year(case.frame))
+        content: dict[str, Any] = {
+            "key": case.key,
+            "sha256": digest(case.path.read_bytes()),
+            "known_flaws": list(trained.card.known_flaws),
+            "figures": figures | {name: earned[name] for name in EARNED},
+        }
+        sealed = content | {"seal": digest(canonical_json(content))}
+        text = canonical_json(sealed)
+        write_atomic(case.path.with_suffix(".json"), text)
+    return json.loads(text)
+
+
+def _finished(case: Case) -> dict[str, Any] | None:
+    """Return what was found before; None when something of it is other now."""
+    try:
+        found: dict[str, Any] = json.loads(case.path.with_suffix(".json").read_text("utf-8"))
+        seal = found.pop("seal")
+        mine = found["key"] == case.key and found["sha256"] == digest(case.path.read_bytes())
+        whole = seal == digest(canonical_json(found))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return found if mine and whole else None
+
+
+def _followed(case: Case) -> Result:
+    """Return what its calls earn on the test bars, at the experiment's costs and sizing."""
+    experiment, start = case.experiment, first_test_bar(case.frame, case.experiment)
+    score = scores_of(case.path, case.frame, start)
+    kind = PositionDirection if case.own.says == "position" else LSTMDirection
+    # Its training may have seen the test: that is what is shown.
+    signal = partial(kind, model=case.path, dead_band=experiment.dead_band, in_sample="allow")
+    contender = Contender("faithful", signal, calls_of(score, case.own.says, experiment), score)
+    sizing = experiment.model_dump(include={"shorts", "target", "step", "band", "on_zero"})
+    if contender.calls.band is not None:
+        sizing["band"] = contender.calls.band
+    account = Account(experiment.cash, experiment.cost_bps)
+    first = experiment.test_start
+    sizing["signal"] = signal
+    result = run(case.frame, FollowDirection, sizing, account, name="faithful", first=first)
+    if error := differs_from_replay(case.frame, contender, result, experiment):
+        raise NextbarError(f"{error} This is an error of nextbar: please report it.")
+    return result
+
+
+def _figures(case: Case, config: TrainingConfig, path: Path) -> dict[str, Any]:
+    """Return how forecasts and calls of a model or chain came true on the test bars."""
+    frame, start = case.frame, first_test_bar(case.frame, case.experiment)
+    centre, band = CENTRES[config.says], case.experiment.dead_band
+    score = scores_of(path, frame, start)
+    field = config.columns[0][0] if config.columns else config.target
+    found: dict[str, Any] = {"field": field, "horizon": config.horizon, "target": config.target}
+    traded = direction_labels(frame, config.horizon, "open")["up"].to_numpy(np.float64)
+    for name, up in (("traded", traded), ("label", _own_label(frame, field, config))):
+        calls = call_statistics(score, up[start:], config.horizon, band, centre=centre)
+        rate = calls.base_rate
+        base = None if rate is None else max(rate, 1 - rate)
+        found[name] = {"calls": calls.calls, "accuracy": calls.accuracy, "base_rate": base}
+    nearest = next((i for i, column in enumerate(config.columns) if column[1] == 1), None)
+    if nearest is None:
+        return found | {"forecast": None}
+    column = config.columns[nearest]  # of the first field: each has all of its bars in a row
+    forecast = model_forecasts(open_model(path), frame, start)[:, [nearest]]
+    quality = quality_of(frame, [column], forecast, start)
+    errors = {name: getattr(quality, name) for name in ("rmse", "naive_rmse", "mase")}
+    return found | {"forecast": errors}
+
+
+def _own_label(frame: pd.DataFrame, field: FieldName, config: TrainingConfig) -> FloatArray:
+    """Return whether the move of `field` that a config's calls are about was up, shape (n,)."""
+    prices = pd.Series(field_prices(frame, field))
+    delay = 1 if config.target == "open" else 0
+    start, end = prices.shift(-delay), prices.shift(-delay - config.horizon)
+    up: Any = (end > start).astype(np.float64).where(end.notna())
+    return up.to_numpy()

@@ -1,0 +1,235 @@
+"""A tutorial's own form beside the honest one: figures by hand, found again, and no verdict."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from nextbar.backtests import Experiment, compare
+from nextbar.backtests.cli import app
+from nextbar.backtests.comparison import Comparison
+from nextbar.backtests.faithful import faithful_facts
+from nextbar.backtests.recipe_tables import NO_VERDICT, faithful_tables
+from nextbar.signals import load_model, sample_bars
+from nextbar.signals.bars import COLUMNS
+from nextbar.signals.chain import load_chain
+from nextbar.signals.ledger import read_trials
+from nextbar.training import TrainingConfig
+from nextbar.training.recipes import recipe_named
+from rich.console import Console
+from typer.testing import CliRunner
+
+from ..simulations.recipes import tables
+
+# keras 3.15 reads its variables with numpy 1's `__array__`.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+RECIPE = recipe_named("stacked-10")
+ARGS = "compare AAPL --start 2009-08-01 --recipe stacked-10 --faithful --epochs 2 --units 4"
+
+
+@dataclass(frozen=True)
+class Done:
+    """One run of the command, for all tests that only look at it."""
+
+    comparison: Comparison
+    experiment: Experiment
+    bars: dict[str, pd.DataFrame]
+    own: TrainingConfig
+    facts: dict[str, Any]
+    runs: Path
+
+    @property
+    def start(self) -> int:
+        first = pd.Timestamp(self.experiment.test_start)
+        return int(self.bars["AAPL"].index.searchsorted(first))
+
+
+def command(runs: Path, *more: str) -> str:
+    args = [*ARGS.split(), "--workers", "1", "--runs", str(runs), *more]
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    runs = tmp_path_factory.mktemp("faithful") / "runs"
+    facts = json.loads(command(runs, "--json"))
+    experiment = Experiment.model_validate(facts["experiment"])
+    bars = {"AAPL": sample_bars("AAPL").loc["2009-08-01":]}
+    found = compare(experiment, bars, runs=runs)
+    assert found.resumed
+    assert RECIPE.faithful is not None
+    own = RECIPE.faithful.model_copy(update={"epochs": 2, "units": (4,)})
+    return Done(found, experiment, bars, own, facts, runs)
+
+
+def test_the_own_form_is_trained_as_the_tutorial_does(done: Done) -> None:
+    model = load_model(done.comparison.folder / "faithful" / "AAPL.onnx")
+    assert model.card.known_flaws == RECIPE.faithful.flaws  # type: ignore[union-attr]
+    assert model.card.target == "close"
+    # The scaling has seen the test, and the card says so.
+    assert pd.Timestamp(model.card.train_end) >= pd.Timestamp(done.experiment.test_start)
+    assert done.facts["faithful"]["training"] == done.own.model_dump(mode="json")
+    assert set(done.facts["faithful"]["flaws"]) == set(done.own.flaws)
+
+
+def test_its_figures_by_hand(done: Done) -> None:
+    frame, start = done.bars["AAPL"], done.start
+    bars = frame[list(COLUMNS)].to_numpy(np.float64)
+    forms = done.facts["faithful"]["symbols"]["AAPL"]
+    model = load_model(done.comparison.folder / "faithful" / "AAPL.onnx")
+    close, open_ = frame["close"].to_numpy(), frame["open"].to_numpy()
+    said = model.forecast(bars)[start - 9 :, 0]
+    own = forms["own"]
+    error = said[:-1] - close[start + 1 :]
+    assert own["forecast"]["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    naive = np.sqrt(np.mean((close[start:-1] - close[start + 1 :]) ** 2))
+    assert own["forecast"]["naive_rmse"] == pytest.approx(naive)
+    scale = np.mean(np.abs(np.diff(close[:start])))
+    assert own["forecast"]["mase"] == pytest.approx(np.mean(np.abs(error)) / scale)
+    call = np.sign(said - close[start:])
+    rose = close[start + 1 :] > close[start:-1]
+    assert own["label"]["accuracy"] == pytest.approx(np.mean((call[:-1] > 0) == rose))
+    assert own["label"]["base_rate"] == pytest.approx(max(rose.mean(), 1 - rose.mean()))
+    earned = open_[start + 2 :] > open_[start + 1 : -1]
+    assert own["traded"]["accuracy"] == pytest.approx(np.mean((call[:-2] > 0) == earned))
+
+    chain = load_chain(done.comparison.folder / "models" / "AAPL" / "lstm")
+    said = chain.forecast(bars, pd.DatetimeIndex(frame.index))[start:]
+    honest = forms["honest"]
+    error = said[:-1, 0] - open_[start + 1 :]
+    assert honest["forecast"]["rmse"] == pytest.approx(np.sqrt(np.mean(error**2)))
+    # Of the next open the close is known already: that is the naive forecast.
+    naive = np.sqrt(np.mean((close[start:-1] - open_[start + 1 :]) ** 2))
+    assert honest["forecast"]["naive_rmse"] == pytest.approx(naive)
+    right = (said[:-2, 1] > said[:-2, 0]) == earned
+    assert honest["traded"]["accuracy"] == pytest.approx(np.mean(right))
+    assert honest["label"] == honest["traded"]  # its label is the move that is traded
+    assert honest["sharpe"] == done.facts["symbols"]["AAPL"]["strategies"]["lstm"]["sharpe"]
+
+
+def copied(done: Done, folder: Path) -> Comparison:
+    """Return the same comparison in a folder of its own."""
+    runs = shutil.copytree(done.runs, folder / "runs")
+    home = runs / done.comparison.folder.name
+    return Comparison(home, done.comparison.summary, resumed=True, trials=1)
+
+
+def test_its_returns_by_hand(done: Done, tmp_path: Path) -> None:
+    """Long at the open after an up call, flat after a down call, whole shares, costs paid.
+
+    On bars that the model was trained on: the calls are made all the same.
+    """
+    frame, start, experiment = done.bars["AAPL"], done.start, done.experiment
+    own = TrainingConfig(
+        head="forecast", features=("return", "gap"), target="close", window=10, units=(4,),
+        epochs=3, fields=("close",), flaws=("scaler-on-all-data",),
+    )  # fmt: skip
+    comparison = copied(done, tmp_path)
+    facts = faithful_facts(own, experiment, done.bars, comparison)
+    model = load_model(comparison.folder / "faithful" / "AAPL.onnx")
+    assert pd.Timestamp(model.card.train_end) >= pd.Timestamp(experiment.test_start)
+    score = model.score(frame[list(COLUMNS)].to_numpy(np.float64))[start - 9 :]
+    assert set(np.sign(score)) == {-1.0, 1.0}
+    cash, held, wanted = experiment.cash, 0.0, 0.0
+    equity: list[float] = []
+    fee = experiment.cost_bps / 1e4
+    for score_now, row in zip(score, frame.iloc[start:].itertuples(), strict=True):
+        change = wanted - held
+        if change:
+            cash -= change * row.open + abs(change) * row.open * fee
+            held = wanted
+        value = cash + held * row.close
+        equity.append(value)
+        if (score_now > 0) != (held > 0):
+            wanted = value * experiment.target // row.close if score_now > 0 else 0.0
+    found = facts["symbols"]["AAPL"]["own"]["total_return"]
+    assert found == pytest.approx(equity[-1] / equity[0] - 1)
+    assert found != 0
+
+
+def test_it_enters_no_verdict(done: Done) -> None:
+    stored = json.loads((done.comparison.folder / "results.json").read_text(encoding="utf-8"))
+    assert "faithful" not in stored
+    assert stored["experiment"]["training"]["flaws"] == []
+    kinds = [trial["kind"] for trial in read_trials(done.runs / "ledger.jsonl")]
+    assert kinds == ["comparison", "training"]
+
+
+def test_it_is_found_finished_unless_something_changed(done: Done, tmp_path: Path) -> None:
+    runs = shutil.copytree(done.runs, tmp_path / "runs")
+    (folder,) = (path.parent for path in runs.glob("*/results.json"))
+    model, figures = (folder / "faithful" / f"AAPL.{end}" for end in ("onnx", "json"))
+    before = model.stat().st_mtime_ns, figures.read_bytes()
+
+    def again() -> tuple[int, bytes]:
+        assert json.loads(command(runs, "--json"))["faithful"] == done.facts["faithful"]
+        return model.stat().st_mtime_ns, figures.read_bytes()
+
+    assert again() == before
+    content = json.loads(figures.read_text(encoding="utf-8"))
+    content["figures"]["sharpe"] = 9.0
+    figures.write_text(json.dumps(content))
+    when, text = again()
+    assert when > before[0]
+    assert text == before[1]  # byte for byte what it was
+    model.write_bytes(model.read_bytes() + b" ")
+    assert again()[1] == before[1]
+
+
+def test_it_is_printed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = command(done.runs)
+    _, *beside = shown.split("Found finished")[1].splitlines()
+    assert max(map(len, beside)) <= 80
+    assert "…" not in "".join(beside)
+    text = " ".join(shown.split())
+    own = done.facts["faithful"]["symbols"]["AAPL"]["own"]
+    for part in (
+        f"{own['forecast']['rmse']:.4g}",
+        f"{own['label']['accuracy']:.1%}",
+        "Honest: next open; calls 1 bar from the next open.",
+        "own: next close; calls 1 bar from this bar's close, before any order.",
+        *(f"Flaw {name}: {meaning}." for name, meaning in done.facts["faithful"]["flaws"].items()),
+        *(f"Note: {note}" for note in RECIPE.notes),
+        NO_VERDICT,
+    ):
+        assert part in text
+
+
+def test_the_page_of_recipes_is_made_of_it(done: Done) -> None:
+    honest, own = tables({"stacked-10": done.facts}, "AAPL").strip().split("\n\n")
+    for part, figures in ((honest, "honest"), (own, "own")):
+        lines = part.splitlines()
+        assert len(lines) == 3
+        assert {line.count("|") for line in lines} == {lines[0].count("|")}
+        found = done.facts["faithful"]["symbols"]["AAPL"][figures]
+        assert f"| {found['forecast']['rmse']:.3g} |" in lines[2]
+        assert f"| {found['traded']['accuracy']:.1%} |" in lines[2]
+    assert done.facts["evidence"]["verdict"]["sentence"] in honest
+
+
+@pytest.mark.parametrize("head", ["direction", "position"])
+def test_other_heads_have_no_errors_of_prices(head: str, done: Done, tmp_path: Path) -> None:
+    own = TrainingConfig(
+        head=head, window=8, units=(4,), epochs=1, horizon=2, flaws=("unpurged-horizon",)
+    )
+    facts = faithful_facts(own, done.experiment, done.bars, copied(done, tmp_path))
+    figures = facts["symbols"]["AAPL"]["own"]
+    assert figures["forecast"] is None
+    assert figures["traded"] == figures["label"]
+    assert figures["total_return"] is not None
+    facts["symbols"]["AAPL"]["honest"]["forecast"] = None
+    (table,) = faithful_tables(facts)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    assert "RMSE" not in console.export_text()
