@@ -29,7 +29,7 @@ from ..signals.model import (
 from ..signals.store import canonical_json, digest, write_atomic
 from .canonical import canonicalise, operator_counts
 from .convert import Predict, Traced, trace
-from .parity import TOLERANCE, compare
+from .parity import TOLERANCE, compare, weights_of
 
 __all__ = ["Facts", "export", "export_traced", "training_hash"]
 
@@ -41,7 +41,7 @@ BATCH_SIZES = (CHUNK, 7)
 RANGES: Mapping[Head, tuple[tuple[float, float], str]] = {
     "direction": ((0.0, 1.0), "End the model with a sigmoid."),
     "position": ((-1.0, 1.0), "End the model with a tanh."),
-    "forecast": ((-1.0, np.inf), "A price cannot fall by more than itself."),
+    "forecast": ((-np.inf, np.inf), "A forecast must be a number."),
 }
 """What the score may be by head, and what to do if it is not."""
 
@@ -187,7 +187,7 @@ def _certify(predict: Predict, session: Any, windows: Float32Array, facts: Facts
             f"expected a {name} from {least:g} to {most:g}, found {scores.min():g} to"
             f" {scores.max():g}. {end}"
         )
-    if not (leak := _influence(session, windows, scores, name)) <= TOLERANCE:
+    if not (leak := _influence(session, windows, scores, facts.head)) <= TOLERANCE:
         raise ModelError(
             f"a window's score changes by up to {leak:.1e} with the other windows of its batch, so"
             " later bars would reach earlier calls. Compute over one window's own axes only, such"
@@ -203,15 +203,17 @@ def _certify(predict: Predict, session: Any, windows: Float32Array, facts: Facts
     )
 
 
-def _influence(session: Any, windows: Float32Array, scores: Float32Array, name: str) -> float:
+def _influence(session: Any, windows: Float32Array, scores: Float32Array, head: Head) -> float:
     """Return how much a window's score depends on its company: none, or a distorted twin."""
+    name, weights = OUTPUTS[head][-1], weights_of(windows, head)
     worst = [0.0]
     for i in np.unique(np.linspace(0, len(windows) - 1, PROBES).astype(int)):
         twin = windows[i].copy()
         twin[len(twin) // 2 :, :4] *= 1.5
         alone = run_windows(session, windows[i : i + 1], output=name)[0]
         beside = run_windows(session, np.stack([windows[i], twin]), output=name)[0]
-        worst += [abs(float(scores[i]) - float(score)) for score in (alone, beside)]
+        for score in (alone, beside):
+            worst.append(abs(float(scores[i]) - float(score)) * float(weights[i]))
     return float(np.max(worst))
 
 

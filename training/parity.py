@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
+from ..signals.arrays import FloatArray
 from ..signals.heads import CENTRES, OUTPUTS, Head
 from ..signals.model import CHUNK, Float32Array, run_all
 from .convert import Predict, predictor
 
-__all__ = ["TOLERANCE", "compare", "compare_windows"]
+__all__ = ["TOLERANCE", "compare", "compare_windows", "weights_of"]
 
 TOLERANCE = 1e-5
-"""Largest |Keras - ONNX| allowed, and the band round 0.5 in which a call may flip."""
+"""Largest |Keras - ONNX| allowed, and the band round the centre in which a call may flip."""
 
 
 def compare_windows(
@@ -32,23 +33,35 @@ def compare(
 ) -> tuple[float, int]:
     """Return max |Keras - ONNX| over `windows` and the number of flipped calls.
 
-    Prices differ relatively. A call is flipped when the two lie on different sides of the head's
-    centre and Keras' score is further than 1e-5 from it. No windows differ by 0.
+    Prices and moves differ in units of the highest close, see `weights_of`. A call is flipped when
+    the two lie on different sides of the head's centre and Keras' score is further than 1e-5 from
+    it. No windows differ by 0.
     """
-    names = OUTPUTS[head]
+    names, centre = OUTPUTS[head], CENTRES[head]
     said = predict(windows, chunk)
     keras: dict[str, Float32Array] = said if len(names) > 1 else {names[0]: said}
     onnx_ = run_all(session, windows, chunk, names)
-    scores, centre = keras[names[-1]], CENTRES[head]
-    flipped = (scores > centre) != (onnx_[names[-1]] > centre)
-    far = np.abs(scores - centre) > TOLERANCE
-    worst = [0.0, *(_difference(name, keras[name], onnx_[name]) for name in names)]
+    score, weight = names[-1], weights_of(windows, head)
+    flipped = (keras[score] > centre) != (onnx_[score] > centre)
+    far = np.abs(keras[score] - centre) * weight > TOLERANCE
+    apart = {name: np.abs(keras[name].astype(np.float64) - onnx_[name]) for name in names}
+    apart[score] *= weight
+    if head == "forecast":
+        apart["forecast"] /= np.maximum(np.abs(keras["forecast"]), _highest(windows))
+    worst = [0.0, *(float(values.max(initial=0.0)) for values in apart.values())]
     # numpy's maximum is NaN if there is a NaN; Python's max() may overlook it.
     return float(np.max(worst)), int((flipped & far).sum())
 
 
-def _difference(name: str, keras: Float32Array, onnx_: Float32Array) -> float:
-    difference = np.abs(keras.astype(np.float64) - onnx_)
-    if name == "forecast":
-        difference /= np.abs(keras)
-    return float(difference.max(initial=0.0))
+def weights_of(windows: Float32Array, head: Head) -> FloatArray:
+    """Return by what a difference of two scores of each window counts, shape (n,).
+
+    A network that sees price levels has the rounding of its highest prices in its lowest ones:
+    there a move, which is relative, may differ more. So moves count by the close over the highest.
+    """
+    close = windows[:, -1, 3].astype(np.float64)
+    return close / _highest(windows) if head == "forecast" else np.ones(len(windows))
+
+
+def _highest(windows: Float32Array) -> float:
+    return float(windows[:, -1, 3].max(initial=0.0))

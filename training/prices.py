@@ -82,7 +82,8 @@ class PriceOutput(keras.layers.Layer):
         today = LEVEL[self.columns[0][0]](bars)[:, -1]
         if self.levels:
             start = values[:, 0] if self.traded else today
-            move = (values[:, self._exit] - start) / start
+            # Over today's price, not over a forecast, which may be near 0 or below.
+            move = (values[:, self._exit] - start) / today
             return {"forecast": values, "move": move}
         close = bars[:, -1, 3]
         start = values[:, 0] if self.traded else ops.log(today / close)

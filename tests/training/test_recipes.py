@@ -50,8 +50,9 @@ def small(config: TrainingConfig) -> TrainingConfig:
         "units": (4,) * (2 if config.rollout else 1),
         "window": 12,
         "horizon": min(config.horizon, 3),
-        "epochs": 1,
-        "batch_size": 128,
+        "epochs": 3,
+        "batch_size": 64,
+        "learning_rate": 0.01,  # untrained, it may foretell prices below 0, which is refused
     }
     return TrainingConfig.model_validate(config.model_dump() | changes)
 
