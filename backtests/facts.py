@@ -75,6 +75,8 @@ def newest_calls(
     known = {name.upper() for name in uses_of(loaded).symbols}
     calls: list[dict[str, Any]] = []
     warnings: list[str] = []
+    if flaws := uses_of(loaded).known_flaws:
+        warnings.append(f"{model}: its card names flaws: {', '.join(flaws)}.")
     for symbol, frame in bars.items():
         now = session.now_for(frame)
         finished, dropped = session.split_unfinished(frame, now)

@@ -14,7 +14,6 @@ from ..signals.errors import ExperimentError, InSampleError, ModelError
 from ..signals.heads import Head
 from ..signals.latest import open_model, uses_of
 from ..signals.manifest import Period
-from ..signals.model import Model
 from .experiment import Experiment
 from .tuning import fold_periods
 
@@ -124,7 +123,7 @@ def given_model(experiment: Experiment, path: str | Path, last: pd.Timestamp) ->
             "sha256": model.sha256,
             "symbols": list(uses_of(model).symbols),
             "unseen_from": str(uses_of(model).unseen_from),
-            "known_flaws": list(model.card.known_flaws) if isinstance(model, Model) else [],
+            "known_flaws": list(uses_of(model).known_flaws),
         }
     }
     return Models({"lstm": Path(path)}, first.horizon, target, first.head, first.columns, facts)

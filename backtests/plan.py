@@ -145,7 +145,7 @@ def _nth(frame: pd.DataFrame, needed: int) -> pd.Timestamp:
         raise BarsError(
             f"{frame.attrs['symbol']}: {len(frame)} bars, and {needed} are needed before the first"
             " test to warm the rules up and choose them. Load a longer history or shorten the"
-            " grids."
+            " window or the grids."
         )
     return frame.index[needed]
 

@@ -48,7 +48,7 @@ def show_beside(beside: Mapping[str, Any]) -> None:
         if not faithful["flaws"]:
             show("No flaw of its own form is known to be a leak; it calls another move.")
     for note in beside.get("recipe", {}).get("notes", ()):
-        show(f"Note: {note}")
+        show(f"The tutorial: {note}")
     if beside.get("faithful"):
         show(NO_VERDICT)
 

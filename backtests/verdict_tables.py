@@ -111,7 +111,8 @@ def _forecast_table(symbol: str, facts: Mapping[str, Any]) -> Table:
         cells += [_text(found["steps"][-1]["mase"], "{:.2f}")] if last > ahead else []
         table.add_row(facts["labels"][name], *cells)
     table.caption = (
-        "U below 1: better than repeating today's price. MASE: in naive training errors."
+        "Right: the sign from today's price, which no order earns. U: the error over the naive"
+        " one's; MASE: over the naive one's on the training bars, where prices may have been lower."
     )
     return table
 
@@ -180,4 +181,6 @@ def _text(value: float | None, form: str) -> str:
     if value is None:
         return "n/a"
     # Only perfect foresight gets there: decimals would push other columns off the terminal.
+    if form.endswith("%}") and abs(value) >= 1e6:
+        return f"{value:.0e}"
     return f"{value:.0%}" if form.endswith("%}") and abs(value) >= 100 else form.format(value)

@@ -92,6 +92,11 @@ class Chain:
         return tuple(name for name in (lists[0] if lists else ()) if all(name in s for s in lists))
 
     @property
+    def known_flaws(self) -> tuple[str, ...]:
+        """The leaks and mistakes that any of the models names on its card."""
+        return tuple(dict.fromkeys(f for facts in self.files.values() for f in facts.known_flaws))
+
+    @property
     def unseen_from(self) -> dt.datetime:
         """The start of the first period: bars before it are in-sample."""
         return self.periods[0].start

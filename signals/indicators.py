@@ -105,6 +105,10 @@ class LSTMDirection(DirectionIndicator):
         lines = [self._line(name) for name in names]
         # A chain tells by the date which models to ask.
         self._watch(lines if isinstance(self._model, Model) else [*lines, self._times], card.window)
+        if card.known_flaws and self.p.in_sample != "allow":
+            warnings.warn(
+                f"the model names flaws on its card: {', '.join(card.known_flaws)}.", stacklevel=2
+            )
         symbol = _symbol(self._feed)
         if symbol and symbol not in card.symbols:
             warnings.warn(

@@ -105,6 +105,7 @@ class FileFacts(_Frozen):
     symbols: tuple[str, ...]
     interval: str
     unseen_from: dt.datetime
+    known_flaws: tuple[str, ...] = ()
 
 
 class Manifest(_Frozen):
@@ -128,6 +129,7 @@ def facts_of(card: Card, sha256: str) -> FileFacts:
         symbols=card.symbols,
         interval=card.interval,
         unseen_from=card.unseen_from,
+        known_flaws=card.known_flaws,
     )
 
 

@@ -212,8 +212,8 @@ def _influence(session: Any, windows: Float32Array, scores: Float32Array, head: 
         twin[len(twin) // 2 :, :4] *= 1.5
         alone = run_windows(session, windows[i : i + 1], output=name)[0]
         beside = run_windows(session, np.stack([windows[i], twin]), output=name)[0]
-        for score in (alone, beside):
-            worst.append(abs(float(scores[i]) - float(score)) * float(weights[i]))
+        weight = float(weights[i])
+        worst += [abs(float(scores[i]) - float(score)) * weight for score in (alone, beside)]
     return float(np.max(worst))
 
 

@@ -39,7 +39,10 @@ RatioName = Literal["return", "gap", "body", "range", "volume_change"]
 FieldName = Literal["open", "high", "low", "close", "mid"]
 """Prices as they are; `mid` is the mean of high and low."""
 
-FeatureName = RatioName | FieldName | Literal["volume"]
+FeatureName = Literal[
+    "return", "gap", "body", "range", "volume_change",
+    "open", "high", "low", "close", "mid", "volume",
+]  # fmt: skip
 
 FlawName = Literal[
     "scaler-on-all-data",

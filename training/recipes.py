@@ -101,6 +101,11 @@ class Recipe(BaseModel):
                 f" {before} before the test. Load a longer history."
             )
         start, test = dates[before - check].date(), dates[before].date()
+        if not dates[0].date() < start < test:
+            raise ExperimentError(
+                f"recipe {self.name}: the parts of its own split begin on days of their own, and"
+                f" {len(dates.normalize().unique())} days are too few. Load a longer history."
+            )
         return Fold(validation_start=start, test_start=test)
 
 

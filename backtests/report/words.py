@@ -37,7 +37,8 @@ PLACEBO_NOTES = {
 """What each placebo shows."""
 
 ABOUT = {
-    "lstm": "long while the network's probability of a rise is above one half",
+    "lstm": "long while the network calls up: a probability above one half, or a forecast move or"
+    " position above zero",
     "ema": "long while the fast moving average is above the slow one",
     "momentum": "long after a rise over the look-back",
     "mean": "long while the mean of all returns so far is above zero",

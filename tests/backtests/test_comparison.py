@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nextbar.backtests import Experiment, compare, comparison
-from nextbar.backtests.common import LABELS
+from nextbar.backtests.common import LABELS, RIVALS
 from nextbar.backtests.comparison import Step
 from nextbar.backtests.experiment import make_experiment, run_hash, shared_dates
 from nextbar.backtests.outputs import only_writer
@@ -245,7 +245,7 @@ def test_a_given_model(tmp_path: Path) -> None:
     part = done.summary["symbols"]["AA"]
     assert part["models"]["given"]["sha256"] == sha256
     assert part["models"]["given"]["file"] == "given.onnx"
-    assert set(LABELS) - set(part["strategies"]) == {"logistic", "shuffled"}
+    assert set(LABELS) - set(part["strategies"]) == {"logistic", "shuffled", *RIVALS}
     assert not (done.folder / "models").exists()
 
 
@@ -409,10 +409,16 @@ def test_random_callers_that_lose_everything_rest_and_rank_low(tmp_path: Path) -
         assert evidence["random"]["sharpe"]["min"] < -0.5
 
 
-def test_flaws_on_the_card_forbid_a_verdict(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["file", "chain"])
+def test_flaws_on_the_card_forbid_a_verdict(form: str, tmp_path: Path) -> None:
     path, sha256 = given_model(tmp_path, "2001-05-31", known_flaws=("scaled on all bars",))
+    if form == "chain":
+        start = pd.Timestamp("2001-07-01").to_pydatetime()
+        chain = write_chain(tmp_path, [Period(start=start, end=None, models=(path.name,))])
+        path, sha256 = tmp_path, chain.sha256
     experiment = experiment_of("AA", model_sha256=sha256, seeds=1)
-    done = compare(experiment, bars_of("AA"), runs=tmp_path / "runs", model=path)
+    with pytest.warns(UserWarning, match="names flaws on its card: scaled on all bars"):
+        done = compare(experiment, bars_of("AA"), runs=tmp_path / "runs", model=path)
     assert done.summary["evidence"] is None
     assert "scaled on all bars" in done.summary["obstacle"]
 

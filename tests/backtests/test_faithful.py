@@ -200,7 +200,7 @@ def test_it_is_printed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
         "Honest: next open; calls 1 bar from the next open.",
         "own: next close; calls 1 bar from this bar's close, before any order.",
         *(f"Flaw {name}: {meaning}." for name, meaning in done.facts["faithful"]["flaws"].items()),
-        *(f"Note: {note}" for note in RECIPE.notes),
+        *(f"The tutorial: {note}" for note in RECIPE.notes),
         NO_VERDICT,
     ):
         assert part in text

@@ -172,7 +172,7 @@ def test_averages_join_the_table(here: Path) -> None:
     assert "Mean of 100" in shown
     assert "EMA forecast" in shown
     assert "proof" not in shown
-    assert f"Note: {recipe_named('averages').notes[0][:40]}" in shown
+    assert f"The tutorial: {recipe_named('averages').notes[0][:40]}" in shown
 
 
 SEARCHED = """
