@@ -274,17 +274,17 @@ def test_signal_in_a_table_and_as_json(here: Path, clock: Any) -> None:
     args = ("signal", "--csv", path, "--model", "m.onnx")
     (call,) = json.loads(ok(*args, "--json").stdout)
     assert set(call) == {
-        "symbol", "call", "direction", "probability", "last_bar", "bars_since_train_end",
+        "symbol", "call", "direction", "score", "last_bar", "bars_since_train_end",
         "model", "model_sha256", "reason", "stale",
     }  # fmt: skip
     assert call["symbol"] == "TEST"
     assert call["call"] == {1: "up", -1: "down"}[call["direction"]]
-    assert (call["probability"] > 0.5) == (call["direction"] == 1)
+    assert (call["score"] > 0.5) == (call["direction"] == 1)
     assert call["last_bar"] == str(last.date())
     assert call["bars_since_train_end"] == 60
     assert call["model"] == "m.onnx"
     table = ok(*args)
-    for text in ("TEST", call["call"], f"{call['probability']:.4f}", str(last.date()), "m.onnx"):
+    for text in ("TEST", call["call"], f"{call['score']:.4f}", str(last.date()), "m.onnx"):
         assert text in table.stdout
     assert max(map(len, table.stdout.splitlines())) <= 80
     assert table.stderr == ""
@@ -334,7 +334,7 @@ def test_prices_too_small_for_the_model_give_valid_json(here: Path, clock: Any) 
     clock(f"{bars.index[-1].date()}T20:00")
     text = ok("signal", "--csv", "TEST.csv", "--model", "m.onnx", "--json").stdout
     (call,) = json.loads(text, parse_constant=pytest.fail)
-    assert (call["call"], call["probability"]) == ("none", None)
+    assert (call["call"], call["score"]) == ("none", None)
     assert "n/a" in ok("signal", "--csv", "TEST.csv", "--model", "m.onnx").stdout
 
 

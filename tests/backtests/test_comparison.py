@@ -76,10 +76,10 @@ def test_writes_all_of_it(done: Any) -> None:
 
 def test_every_strategy_on_the_same_bars(done: Any) -> None:
     for part in done.summary["symbols"].values():
-        assert set(part["strategies"]) == set(LABELS)
+        assert set(part["strategies"]) == set(LABELS) - set(RIVALS)
     with (done.folder / "returns.csv").open() as file:
         rows = list(csv.DictReader(file))
-    names = set(LABELS) - {"random"}
+    names = set(LABELS) - {"random", *RIVALS}
     assert set(rows[0]) == {"date"} | {f"{s} {k}" for s in ("AA", "BB") for k in names}
     test = experiment_of("AA", "BB").test_start
     assert pd.Timestamp(rows[0]["date"]).date() == test
@@ -140,11 +140,11 @@ def test_the_evidence_fits_the_returns(done: Any) -> None:
     assert evidence["seeds"]["sharpe"]["n"] == 2
     assert evidence["random"]["callers"] >= 200
     at = {row["cost_bps"]: row["strategies"] for row in evidence["costs"]}
-    for name in set(LABELS) - {"random"}:
+    for name in set(LABELS) - {"random", *RIVALS}:
         total = mix[name]["total_return"]
         assert at[5.0][name]["total_return"] == pytest.approx(total, rel=1e-9)
         assert at[20.0][name]["total_return"] <= at[0.0][name]["total_return"]
-    for name in LABELS:
+    for name in set(LABELS) - set(RIVALS):
         years = [y["total_return"] for y in evidence["years"] if y["strategy"] == name]
         expected = np.prod(np.array(years) + 1) - 1
         assert mix[name]["total_return"] == pytest.approx(expected, rel=1e-9)

@@ -81,7 +81,8 @@ def test_it_is_the_recursion(network: Any) -> None:
     found = network(PART.windows)
     expected = by_hand(network, PART.windows)
     np.testing.assert_allclose(np.asarray(found["forecast"]), expected, rtol=2e-6)
-    move = expected[:, -1] / expected[:, 0] - 1
+    today = PART.windows[:, -1, 0].astype(np.float64)
+    move = (expected[:, -1] - expected[:, 0]) / today
     np.testing.assert_allclose(np.asarray(found["move"]), move, atol=3e-6)
     assert np.ptp(expected, axis=0).min() > 0.5
     # With a window that slides on it would be another recursion.
