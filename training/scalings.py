@@ -29,8 +29,8 @@ __all__ = [
 RANKS = 100
 """Parts of equally many training values in which `RankScaling` finds a value's place."""
 
-NARROWEST = 1e-3
-"""Share of the training values' range that such a part spans at least, where values repeat."""
+NARROWEST = 1e-2
+"""Share of the interquartile range that such a part spans at least, where values repeat."""
 
 SMALLEST = float(np.finfo(np.float32).eps)
 """A column that varies by no more than this, relative to its size, does not vary."""
@@ -144,7 +144,7 @@ class RankScaling(keras.layers.Layer):
         """Take the quantiles from training features, shape (n, steps, n_features)."""
         flat = features.reshape(-1, features.shape[-1]).astype(np.float64)
         quantiles = np.quantile(flat, np.linspace(0, 1, RANKS + 1), axis=0).T
-        _, scale = affine_constants("minmax", features)
+        _, scale = affine_constants("robust", features)
         self.begins.assign(quantiles[:, :-1])
         # Multiplied with, not divided by: the converter would round the quotient anew.
         self.slopes.assign(1.0 / np.maximum(np.diff(quantiles), NARROWEST * scale[:, None]))

@@ -36,10 +36,11 @@ REFERENCES: dict[str, tuple[Any, float]] = {
     "standard": (StandardScaler, 2e-5),
     "minmax": (MinMaxScaler, 2e-5),
     "robust": (RobustScaler, 2e-5),
-    "rank": (lambda: QuantileTransformer(n_quantiles=RANKS + 1, subsample=None), 0.01),
+    "rank": (lambda: QuantileTransformer(n_quantiles=RANKS + 1, subsample=None), 0.03),
 }
-"""An independent scaling, and how far float32 may be from it; ranks by one of 100 parts, because
-`RankScaling` widens the narrowest ones."""
+"""An independent scaling, and how far float32 may be from it; ranks by three of 100 parts, because
+`RankScaling` widens narrow ones, of which a sample of 300 has some side by side: 0.014 was the most
+that 112 of these samples had."""
 
 FEATURES = {
     "ratios": ("return", "range", "volume_change"),
