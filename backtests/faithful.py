@@ -13,26 +13,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..signals.arrays import FloatArray
 from ..signals.bars import bars_digest, check_bars, periods_per_year
-from ..signals.errors import NextbarError
 from ..signals.heads import CENTRES
-from ..signals.indicators import LSTMDirection, PositionDirection
+from ..signals.indicators import indicator_of
 from ..signals.latest import open_model
 from ..signals.store import canonical_json, digest, write_atomic
-from ..strategies import FollowDirection
-from ..training.config import FieldName, TrainingConfig
-from ..training.labels import direction_labels, field_prices
+from ..training.config import TrainingConfig
+from ..training.labels import direction_labels, field_prices, went_up
 from .comparison import Comparison
 from .contenders import Contender, calls_of, first_test_bar, scores_of
-from .engine import Account, run
 from .evidence.calls import call_statistics
 from .experiment import Experiment
 from .forecast_results import model_forecasts, quality_of
 from .metrics import summary
 from .outputs import only_writer
 from .result import Result
-from .table import differs_from_replay
+from .table import run_contender
 from .trials import note_training
 
 if TYPE_CHECKING:
@@ -153,22 +149,13 @@ def _finished(case: Case) -> dict[str, Any] | None:
 
 def _followed(case: Case) -> Result:
     """Return what its calls earn on the test bars, at the experiment's costs and sizing."""
-    experiment, start = case.experiment, first_test_bar(case.frame, case.experiment)
-    score = scores_of(case.path, case.frame, start)
-    kind = PositionDirection if case.own.says == "position" else LSTMDirection
+    experiment = case.experiment
+    score = scores_of(case.path, case.frame, first_test_bar(case.frame, experiment))
     # Its training may have seen the test: that is what is shown.
-    signal = partial(kind, model=case.path, dead_band=experiment.dead_band, in_sample="allow")
-    contender = Contender("faithful", signal, calls_of(score, case.own.says, experiment), score)
-    sizing = experiment.model_dump(include={"shorts", "target", "step", "band", "on_zero"})
-    if contender.calls.band is not None:
-        sizing["band"] = contender.calls.band
-    account = Account(experiment.cash, experiment.cost_bps)
-    first = experiment.test_start
-    sizing["signal"] = signal
-    result = run(case.frame, FollowDirection, sizing, account, name="faithful", first=first)
-    if error := differs_from_replay(case.frame, contender, result, experiment):
-        raise NextbarError(f"{error} This is an error of nextbar: please report it.")
-    return result
+    options = {"dead_band": experiment.dead_band, "in_sample": "allow"}
+    signal = partial(indicator_of(case.path), model=case.path, **options)
+    calls = calls_of(score, case.own.says, experiment)
+    return run_contender(experiment, case.frame, Contender("faithful", signal, calls, score))
 
 
 def _figures(case: Case, config: TrainingConfig, path: Path) -> dict[str, Any]:
@@ -179,7 +166,8 @@ def _figures(case: Case, config: TrainingConfig, path: Path) -> dict[str, Any]:
     field = config.columns[0][0] if config.columns else config.target
     found: dict[str, Any] = {"field": field, "horizon": config.horizon, "target": config.target}
     traded = direction_labels(frame, config.horizon, "open")["up"].to_numpy(np.float64)
-    for name, up in (("traded", traded), ("label", _own_label(frame, field, config))):
+    own = went_up(field_prices(frame, field), config.horizon, config.target)
+    for name, up in (("traded", traded), ("label", own)):
         calls = call_statistics(score, up[start:], config.horizon, band, centre=centre)
         rate = calls.base_rate
         base = None if rate is None else max(rate, 1 - rate)
@@ -192,12 +180,3 @@ def _figures(case: Case, config: TrainingConfig, path: Path) -> dict[str, Any]:
     quality = quality_of(frame, [column], forecast, start)
     errors = {name: getattr(quality, name) for name in ("rmse", "naive_rmse", "mase")}
     return found | {"forecast": errors}
-
-
-def _own_label(frame: pd.DataFrame, field: FieldName, config: TrainingConfig) -> FloatArray:
-    """Return whether the move of `field` that a config's calls are about was up, shape (n,)."""
-    prices = pd.Series(field_prices(frame, field))
-    delay = 1 if config.target == "open" else 0
-    start, end = prices.shift(-delay), prices.shift(-delay - config.horizon)
-    up: Any = (end > start).astype(np.float64).where(end.notna())
-    return up.to_numpy()

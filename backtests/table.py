@@ -30,7 +30,7 @@ from .simulate import simulate
 from .stored import load_result, save_result
 from .tuning import write_rules
 
-__all__ = ["Part", "differs_from_replay", "run_symbol"]
+__all__ = ["Part", "differs_from_replay", "run_contender", "run_symbol"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +71,7 @@ def run_symbol(
         key = _key(experiment, frame, contender, models, home, rivals)
         result = load_result(path, key)
         if result is None or differs_from_replay(frame, contender, result, experiment):
-            result = _run(experiment, frame, contender)
-            if error := differs_from_replay(frame, contender, result, experiment):
-                raise NextbarError(f"{error} This is an error of nextbar: please report it.")
+            result = run_contender(experiment, frame, contender)
             save_result(path, result, key)
         results[contender.name] = result
         on_result(len(results), len(field), f"{symbol}, {contender.name}")
@@ -104,13 +102,20 @@ def differs_from_replay(
     return None
 
 
-def _run(experiment: Experiment, frame: pd.DataFrame, contender: Contender) -> Result:
+def run_contender(experiment: Experiment, frame: pd.DataFrame, contender: Contender) -> Result:
+    """Run a strategy through backtrader on the test bars, and let the replay repeat it.
+
+    Raises
+    ------
+    NextbarError
+        When the two differ, which is an error of nextbar.
+    """
     sizing = experiment.model_dump(include={"shorts", "target", "step", "band", "on_zero"})
     if contender.calls.band is not None:
         sizing["band"] = contender.calls.band
     if contender.signal is not None:
         sizing["signal"] = contender.signal
-    return run(
+    result = run(
         frame,
         BuyAndHold if contender.signal is None else FollowDirection,
         sizing,
@@ -118,6 +123,9 @@ def _run(experiment: Experiment, frame: pd.DataFrame, contender: Contender) -> R
         name=contender.name,
         first=experiment.test_start,
     )
+    if error := differs_from_replay(frame, contender, result, experiment):
+        raise NextbarError(f"{error} This is an error of nextbar: please report it.")
+    return result
 
 
 def _key(

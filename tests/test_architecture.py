@@ -23,9 +23,7 @@ ALLOWED = {
 }
 LIGHT = {
     "training.config",
-    "training.flaws",
     "training.labels",
-    "training.recipes",
     "training.rivals",
     "training.search_space",
     "training.splits",

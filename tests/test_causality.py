@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import backtrader as bt
 import numpy as np
 import pandas as pd
 import pytest
@@ -29,6 +28,7 @@ from nextbar.signals.chain import Period, Rule, write_chain
 from nextbar.signals.direction import DirectionIndicator
 from nextbar.strategies import FollowDirection
 
+from . import lines
 from .markets import random_bars
 from .models import write_model
 
@@ -36,25 +36,9 @@ N, WINDOW = 90, 12
 MODES = {"batched": {}, "streaming": {"runonce": False}}
 
 
-class Lines(bt.Strategy):
-    params = (("make", None),)
-
-    def __init__(self) -> None:
-        self.signal = self.p.make(self.data)
-        self.seen: list[tuple[float, float]] = []
-
-    def prenext(self) -> None:
-        self.next()
-
-    def next(self) -> None:
-        self.seen.append((self.signal.lines.direction[0], self.signal.lines.score[0]))
-
-
 def lines_of(make: Any, frame: pd.DataFrame, **mode: Any) -> np.ndarray:
-    cerebro = bt.Cerebro(**mode)
-    cerebro.adddata(bt.feeds.PandasData(dataname=frame))
-    cerebro.addstrategy(Lines, make=make)
-    return np.array(cerebro.run(stdstats=False)[0].seen)
+    """Return directions and scores by bar, shape (n, 2)."""
+    return lines.lines_of(make, frame, **mode).T
 
 
 def orders_of(make: Any, frame: pd.DataFrame) -> Any:

@@ -11,12 +11,12 @@ import pandas as pd
 from ..signals.arrays import FloatArray
 from .config import TrainingConfig
 
-__all__ = ["direction_labels", "field_prices", "make_labels", "moves", "price_labels"]
+__all__ = ["direction_labels", "field_prices", "make_labels", "moves", "price_labels", "went_up"]
+
+Target = Literal["open", "close"]
 
 
-def direction_labels(
-    bars: pd.DataFrame, horizon: int = 1, target: Literal["open", "close"] = "open"
-) -> pd.DataFrame:
+def direction_labels(bars: pd.DataFrame, horizon: int = 1, target: Target = "open") -> pd.DataFrame:
     """Return for each bar whether the predicted move was up, and when that was known.
 
     Parameters
@@ -35,21 +35,34 @@ def direction_labels(
         ``up``: 1.0, 0.0 (an unchanged price is not up), or NaN on the last bars, whose move is
         not over. ``label_end``: the bar on which the label became known, NaT there.
     """
-    delay = 1 if target == "open" else 0
-    prices = bars[target]
-    start, end = prices.shift(-delay), prices.shift(-delay - horizon)
-    up = (end > start).astype(np.float64).where(end.notna())
-    label_end = pd.Series(bars.index, index=bars.index).shift(-delay - horizon)
+    up = went_up(bars[target].to_numpy(np.float64), horizon, target)
+    label_end = pd.Series(bars.index, index=bars.index).shift(-_delay(target) - horizon)
     return pd.DataFrame({"up": up, "label_end": label_end})
 
 
-def moves(
-    bars: pd.DataFrame, horizon: int = 1, target: Literal["open", "close"] = "open"
-) -> pd.Series[float]:
-    """Return for each bar the relative move that `direction_labels` asks about; NaN at the end."""
-    delay = 1 if target == "open" else 0
-    prices = bars[target]
-    return prices.shift(-delay - horizon) / prices.shift(-delay) - 1.0
+def went_up(prices: FloatArray, horizon: int, target: Target) -> FloatArray:
+    """Return for each bar whether the move of `prices`, (n,), was up: 1.0, 0.0, NaN at the end."""
+    start, end = _ends(prices, horizon, target)
+    return np.where(np.isnan(end), np.nan, end > start)
+
+
+def moves(bars: pd.DataFrame, horizon: int = 1, target: Target = "open") -> FloatArray:
+    """Return the relative moves that `direction_labels` asks about, shape (n,); NaN at the end."""
+    start, end = _ends(bars[target].to_numpy(np.float64), horizon, target)
+    return end / start - 1.0
+
+
+def _ends(prices: FloatArray, horizon: int, target: Target) -> tuple[FloatArray, FloatArray]:
+    """Return the prices at which each bar's move begins and ends, NaN where it is not over."""
+    delay, known = _delay(target), pd.Series(prices)
+    start: FloatArray = known.shift(-delay).to_numpy(np.float64)
+    end: FloatArray = known.shift(-delay - horizon).to_numpy(np.float64)
+    return start, end
+
+
+def _delay(target: Target) -> int:
+    """Return how many bars after the decision a move begins."""
+    return 1 if target == "open" else 0
 
 
 def field_prices(bars: pd.DataFrame, field: str) -> FloatArray:
@@ -71,8 +84,7 @@ def make_labels(bars: pd.DataFrame, config: TrainingConfig) -> FloatArray:
         up = direction_labels(bars, config.horizon, config.target)["up"]
         return up.to_numpy(np.float64)[:, None, None]
     if config.says == "position":
-        earned: FloatArray = np.asarray(moves(bars, config.horizon, config.target), np.float64)
-        return earned[:, None, None]
+        return moves(bars, config.horizon, config.target)[:, None, None]
     columns: list[tuple[str, int]] = list(config.columns)
     if "row-against-one-output" in config.flaws:
         columns = [(name, ahead) for _, ahead in columns for name in config.features]

@@ -105,13 +105,11 @@ class Loop:
 
     def _epoch(self, x: Any, y: Any, order: np.random.Generator, config: TrainingConfig) -> Any:
         """Train on all rows once, and return the mean loss."""
-        rows = stretches(order, len(y), config.batch_size) if self._head.in_order else None
-        rows = order.permutation(len(y)) if rows is None else rows
-        y = (
-            y[np.arange(len(y)), order.integers(y.shape[1], size=len(y))]
-            if (y.shape[1] > 1)
-            else y[:, 0]
-        )
+        n, draws = y.shape[:2]
+        in_order = self._head.in_order
+        rows = stretches(order, n, config.batch_size) if in_order else order.permutation(n)
+        drawn = order.integers(draws, size=n) if draws > 1 else 0
+        y = y[np.arange(n), drawn]
         if config.stateful:
             return self._stateful(x[:, -1], y, config.batch_size)
         return self._pass(x, y, rows, config.batch_size)

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import backtrader as bt
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,6 +24,7 @@ from nextbar.signals.model import Model
 from nextbar.signals.rules import rule_scores
 from pydantic import ValidationError
 
+from .. import lines
 from ..markets import random_bars
 from ..models import write_model
 
@@ -195,25 +195,8 @@ def test_dates_and_numbers_meet_at_the_border(tmp_path: Path) -> None:
     assert short.period_of(minutes).tolist() == [-1] * 7 + [0] * 893
 
 
-class Lines(bt.Strategy):
-    params = (("make", None),)
-
-    def __init__(self) -> None:
-        self.signal = self.p.make(self.data)
-        self.seen: list[tuple[float, float]] = []
-
-    def prenext(self) -> None:
-        self.next()
-
-    def next(self) -> None:
-        self.seen.append((self.signal.lines.direction[0], self.signal.lines.score[0]))
-
-
 def lines_of(make: Any, frame: pd.DataFrame = BARS, **mode: Any) -> np.ndarray:
-    cerebro = bt.Cerebro(**mode)
-    cerebro.adddata(bt.feeds.PandasData(dataname=frame))
-    cerebro.addstrategy(Lines, make=make)
-    return np.array(cerebro.run(stdstats=False)[0].seen).T
+    return lines.lines_of(make, frame, **mode)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -27,35 +27,12 @@ from nextbar.signals.errors import (
     SourceError,
 )
 
+from ..lines import Lines, lines_of
 from ..markets import random_bars
 from ..models import write_model
 
 WINDOW = 16
 MODES = {"batched": {}, "streaming": {"runonce": False}}
-
-
-class Lines(bt.Strategy):
-    params = (("make", None),)
-
-    def __init__(self) -> None:
-        self.signal = self.p.make(*self.datas)
-        self.seen: list[tuple[float, float]] = []
-
-    def prenext(self) -> None:
-        self.next()
-
-    def next(self) -> None:
-        self.seen.append((self.signal.lines.direction[0], self.signal.lines.score[0]))
-
-
-def lines_of(make: Any, *frames: pd.DataFrame, feed: Any = None, **mode: Any) -> np.ndarray:
-    """Return directions and scores, shape (2, n)."""
-    cerebro = bt.Cerebro(**mode)
-    for frame in frames:
-        cerebro.adddata(feed or bt.feeds.PandasData(dataname=frame))
-    cerebro.addstrategy(Lines, make=make)
-    (strategy,) = cerebro.run(stdstats=False)
-    return np.array(strategy.seen).T
 
 
 @pytest.fixture(scope="module")

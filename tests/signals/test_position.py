@@ -25,6 +25,7 @@ from nextbar.signals.store import digest
 from nextbar.strategies import FollowDirection
 from onnx import numpy_helper
 
+from .. import lines
 from ..markets import random_bars
 from ..models import card_for, lstm_graph, write_model
 
@@ -66,28 +67,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Lines(bt.Strategy):
-    params = (("make", None),)
-
-    def __init__(self) -> None:
-        self.signal = self.p.make(self.data)
-        self.seen: list[list[float]] = []
-
-    def prenext(self) -> None:
-        self.next()
-
-    def next(self) -> None:
-        lines = self.signal.lines
-        self.seen.append([lines.direction[0], lines.score[0], lines.share[0]])
-
-
 def lines_of(make: Any, frame: pd.DataFrame = BARS, **mode: Any) -> np.ndarray:
     """Return directions, scores and shares, shape (3, n)."""
-    cerebro = bt.Cerebro(**mode)
-    cerebro.adddata(bt.feeds.PandasData(dataname=frame))
-    cerebro.addstrategy(Lines, make=make)
-    (strategy,) = cerebro.run(stdstats=False)
-    return np.array(strategy.seen).T
+    return lines.lines_of(make, frame, names=(*lines.CALL, "share"), **mode)
 
 
 def scores(path: Path, frame: pd.DataFrame = BARS) -> np.ndarray:

@@ -17,6 +17,7 @@ from nextbar.signals.errors import ExperimentError
 from nextbar.signals.rules import first_call, rule_directions, rule_scores
 from pydantic import ValidationError
 
+from .. import lines
 from ..markets import random_bars
 
 RULES = {
@@ -31,26 +32,9 @@ RULES = {
 MODES = {"batched": {}, "streaming": {"runonce": False}, "exactbars": {"exactbars": 1}}
 
 
-class Lines(bt.Strategy):
-    params = (("make", None), ("names", ()))
-
-    def __init__(self) -> None:
-        self.signal = self.p.make(self.data)
-        self.seen: list[list[float]] = []
-
-    def prenext(self) -> None:
-        self.next()
-
-    def next(self) -> None:
-        self.seen.append([getattr(self.signal.lines, name)[0] for name in self.p.names])
-
-
 def lines_of(make: Any, close: np.ndarray, *names: str, **mode: Any) -> np.ndarray:
     frame = random_bars(len(close)).assign(close=close)
-    cerebro = bt.Cerebro(**mode)
-    cerebro.adddata(bt.feeds.PandasData(dataname=frame))
-    cerebro.addstrategy(Lines, make=make, names=names or ("direction", "score"))
-    return np.array(cerebro.run(stdstats=False)[0].seen).T
+    return lines.lines_of(make, frame, names=names or lines.CALL, **mode)
 
 
 CLOSES = st.lists(st.sampled_from([90.0, 99.0, 100.0, 101.0, 110.0]), min_size=9, max_size=40)

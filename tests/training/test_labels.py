@@ -86,7 +86,7 @@ def test_moves_are_what_the_direction_is_of(target: Target, horizon: int) -> Non
     bars = random_bars(40, seed=horizon)
     price = bars[target].to_numpy()
     start = 1 if target == "open" else 0
-    found = moves(bars, horizon, target).to_numpy()
+    found = moves(bars, horizon, target)
     known = 40 - start - horizon
     for t in range(known):
         assert found[t] == pytest.approx(price[t + start + horizon] / price[t + start] - 1)
@@ -102,7 +102,7 @@ def test_directions_and_positions_are_told_one_number() -> None:
     ):
         labels = make_labels(BARS, config)
         assert labels.shape == (len(BARS), 1, 1)
-        np.testing.assert_array_equal(labels[:, 0, 0], expected.to_numpy())
+        np.testing.assert_array_equal(labels[:, 0, 0], np.asarray(expected))
 
 
 def test_forecasts_by_hand() -> None:
