@@ -179,31 +179,29 @@ def _compare(
     """Run a plan and show it; then `own`, a recipe's flawed form, if it is asked for."""
     from .comparison import compare
     from .plan import experiment_of
+    from .recipe_plan import with_recipe
+    from .recipe_tables import show_origin
     from .verdict_tables import show_comparison
 
     experiment = experiment_of(plan, bars)
-    beside: dict[str, Any] = {}
+    if recipe is not None:
+        experiment = with_recipe(experiment, recipe)
     with console.Steps() as steps:
         if plan.search is not None:
-            from .searching import found_facts, search_first
+            from .searching import search_first
 
-            experiment, found = search_first(experiment, plan.search, bars, runs, steps)
-            beside["search"] = found_facts(found, experiment.symbols[0])
+            experiment = search_first(experiment, plan.search, bars, runs, steps)
         done = compare(
             experiment, bars, runs=runs, model=plan.model, workers=workers, on_step=steps
         )
-    if recipe is not None:
-        beside["recipe"] = {"name": recipe.name, "title": recipe.title, "notes": recipe.notes}
-    if own is not None:
-        beside["faithful"] = _faithful(own, experiment, bars, done)
+    faithful = None if own is None else _faithful(own, experiment, bars, done)
     if as_json:
-        where = {"folder": str(done.folder), "resumed": done.resumed}
-        console.say(json.dumps(where | done.summary | beside, indent=2))
+        where: dict[str, Any] = {"folder": str(done.folder), "resumed": done.resumed}
+        flawed = {} if faithful is None else {"faithful": faithful}
+        console.say(json.dumps(where | done.summary | flawed, indent=2))
         return
-    from .recipe_tables import show_beside
-
     show_comparison(done)
-    show_beside(beside)
+    show_origin(experiment.origin, faithful)
 
 
 def _faithful(

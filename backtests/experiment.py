@@ -16,6 +16,7 @@ from ..signals.errors import ExperimentError, did_you_mean
 from ..signals.store import canonical_json, digest
 from ..training.config import Fold, TrainingConfig
 from ..training.rivals import rival_named
+from .origin import Origin
 
 __all__ = [
     "FEWEST_BARS",
@@ -150,6 +151,8 @@ class Experiment(Settings):
     """The walk-forward: models and rules are fitted anew for each, on earlier bars only."""
     model_sha256: str | None = None
     """Digest of a given model file or chain; None trains models for each symbol."""
+    origin: Origin = Origin()
+    """Where the settings came from, for the report."""
 
     @property
     def test_start(self) -> dt.date:

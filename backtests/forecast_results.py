@@ -24,13 +24,21 @@ __all__ = ["forecast_facts", "forecasts_of", "known_price", "model_forecasts", "
 
 Columns = Sequence[tuple[str, int]]
 
+OLDER = ("open", "mid")
+"""Fields whose last value is older than the close, which foretells the next one better."""
+
 
 def known_price(frame: pd.DataFrame, field: str) -> FloatArray:
     """Return the price that a naive forecast of `field` repeats, shape (n,).
 
-    That is the newest one known at the close of the bar: for the open, the close.
+    For an open or a mid price that is the newest price, the close: their own last value is older.
+    A high or low is not repeated better by the close, which lies below the one and above the other.
     """
-    return field_prices(frame, "close" if field == "open" else field)
+    return field_prices(frame, _repeated(field))
+
+
+def _repeated(field: str) -> str:
+    return "close" if field in OLDER else field
 
 
 def quality_of(
@@ -104,8 +112,8 @@ def _by_column(frame: pd.DataFrame, columns: Columns, price: Any) -> FloatArray:
 
 def _move_note(models: Models) -> str:
     field, horizon = field_of(models), models.horizon
-    naive = "the close of bar t" if field == "open" else f"the {field} of bar t"
-    errors = f"Errors are of the first column; the naive forecast repeats {naive}."
+    naive = f"the naive forecast repeats the {_repeated(field)} of bar t"
+    errors = f"Errors are of the first column; {naive}."
     if models.target == "close":
         return (
             f"A call is the sign of the forecast {horizon} bars ahead over the {field} of bar t:"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..signals.errors import ExperimentError
-from .experiment import shared_dates
+from .experiment import Experiment, shared_dates
+from .origin import Origin, RecipeOrigin
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "on_own_split",
     "recipe_fields",
     "search_typed",
+    "with_recipe",
 ]
 
 LAID_OUT = ("first_test", "folds", "rolling")
@@ -71,6 +73,12 @@ def recipe_fields(recipe: Recipe, *, full: bool) -> dict[str, Any]:
 def on_own_split(plan: Plan, recipe: Recipe, bars: Mapping[str, pd.DataFrame]) -> Plan:
     """Return `plan` with the recipe's own split of the dates that all symbols share."""
     return plan.model_copy(update={"folds": (recipe.fold(shared_dates(bars)),)})
+
+
+def with_recipe(experiment: Experiment, recipe: Recipe) -> Experiment:
+    """Return `experiment` with the recipe named as the origin of its settings."""
+    told = recipe.model_dump(include=set(RecipeOrigin.model_fields))
+    return experiment.model_copy(update={"origin": Origin(recipe=RecipeOrigin(**told))})
 
 
 def search_typed(

@@ -1,4 +1,4 @@
-"""What the terminal shows beside a comparison: its search, and a tutorial's own form."""
+"""What the terminal shows below a comparison: whose settings they are, a tutorial's own form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from rich import box
 from rich.table import Table
 
 from .console import show
+from .origin import Origin
 
-__all__ = ["faithful_tables", "show_beside"]
+__all__ = ["faithful_tables", "show_origin"]
 
 ROWS = (
     ("Next bar: RMSE", ("forecast", "rmse"), "{:.4g}"),
@@ -30,26 +31,25 @@ NO_VERDICT = (
 )
 
 
-def show_beside(beside: Mapping[str, Any]) -> None:
-    """Print the parts ``search`` and ``faithful``, and the recipe's notes, where they are there."""
-    if found := beside.get("search"):
-        best = found["trials"][found["number"]]
+def show_origin(origin: Origin, faithful: Mapping[str, Any] | None) -> None:
+    """Print a search and a recipe's notes, where there are such, and its own form's figures."""
+    if found := origin.search:
+        best = found.trials[found.number]
         params = ", ".join(f"{name} = {_plain(value)}" for name, value in best["params"].items())
         show(
-            f"Search on {found['symbol']} before the first test: of {len(found['trials'])} trials"
-            f" number {found['number']} had the least validation loss,"
-            f" {found['validation_loss']:.6g}: {params}."
+            f"Search on {found.symbol} before the first test: of {len(found.trials)} trials number"
+            f" {found.number} had the least validation loss, {found.validation_loss:.6g}: {params}."
         )
-    if faithful := beside.get("faithful"):
+    if faithful:
         for table in faithful_tables(faithful):
             show(table)
         for name, meaning in faithful["flaws"].items():
             show(f"Flaw {name}: {meaning}.")
         if not faithful["flaws"]:
             show("No flaw of its own form is known to be a leak; it calls another move.")
-    for note in beside.get("recipe", {}).get("notes", ()):
+    for note in origin.recipe.notes if origin.recipe else ():
         show(f"The tutorial: {note}")
-    if beside.get("faithful"):
+    if faithful:
         show(NO_VERDICT)
 
 

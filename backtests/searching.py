@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -12,14 +12,15 @@ from ..signals.errors import ExperimentError
 from ..training.search_space import Search
 from .comparison import OnStep, Step
 from .experiment import Experiment
+from .origin import SearchOrigin
 from .outputs import only_writer
 from .trials import note_training
 
 if TYPE_CHECKING:
     from ..training.course import Epoch
-    from ..training.tune import Found, Trial
+    from ..training.tune import Trial
 
-__all__ = ["found_facts", "search_first"]
+__all__ = ["search_first"]
 
 
 def search_first(
@@ -28,8 +29,8 @@ def search_first(
     bars: Mapping[str, pd.DataFrame],
     runs: Path,
     on_step: OnStep,
-) -> tuple[Experiment, Found]:
-    """Search on the first symbol; return the experiment with the best settings, and the search.
+) -> Experiment:
+    """Search on the first symbol; return the experiment with the best settings, and their origin.
 
     Only bars before the first test are seen. Every trial is noted in the ledger of `runs`, as a
     training without a test; the search itself is kept in `runs`, or where it says, and goes on
@@ -62,7 +63,17 @@ def search_first(
             on_trial=on_trial,
             on_epoch=_on_epoch(search, on_step),
         )
-    return experiment.model_copy(update={"training": found.config}), found
+    origin = SearchOrigin(
+        symbol=symbol,
+        number=found.number,
+        validation_loss=found.value,
+        trials=found.trials,
+    )
+    changes = {
+        "training": found.config,
+        "origin": experiment.origin.model_copy(update={"search": origin}),
+    }
+    return experiment.model_copy(update=changes)
 
 
 def _on_epoch(search: Search, on_step: OnStep) -> Callable[[int, Epoch], None]:
@@ -70,14 +81,3 @@ def _on_epoch(search: Search, on_step: OnStep) -> Callable[[int, Epoch], None]:
         on_step(Step("search", number, search.trials, f"trial {number}, epoch {epoch.number}"))
 
     return told
-
-
-def found_facts(found: Found, symbol: str) -> dict[str, Any]:
-    """Return what a search came to, as plain JSON values."""
-    return {
-        "symbol": symbol,
-        "number": found.number,
-        "validation_loss": found.value,
-        "trials": list(found.trials),
-        "training": found.config.model_dump(mode="json"),
-    }

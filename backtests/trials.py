@@ -109,8 +109,9 @@ def _digest(config: TrainingConfig) -> str:
 
 def _decisive(experiment: Experiment) -> str:
     """Return the digest of all that decides the LSTM's calls and what they earn, but the bars."""
-    free = {"name", "source", "symbols", "ema_grid", "momentum_grid", "volatility_target"}
-    settings = experiment.model_dump(mode="json", exclude=free | {"random_shifts"})
+    said = {"name", "source", "symbols", "origin"}
+    rules = {"ema_grid", "momentum_grid", "volatility_target", "random_shifts"}
+    settings = experiment.model_dump(mode="json", exclude=said | rules)
     return digest(canonical_json(settings))
 
 

@@ -28,9 +28,6 @@ __all__ = ["Found", "Trial", "search"]
 WARM_UP = 5
 """Epochs of the first fold before a trial may be given up: early losses say little."""
 
-TOLD = "told"
-"""Attribute of a study: of how many trials the caller was told."""
-
 
 @dataclass(frozen=True)
 class Found:
@@ -83,8 +80,8 @@ def search(
         The first bar that is not seen; by default the first `test_start` of the folds. With it the
         folds may be a walk-forward of their own, inside the bars before the test.
     on_trial : callable, optional
-        Called once with every trial that is finished, in order. If it raises, the same trial comes
-        again with the next search.
+        Called once with every trial that is finished, in order, those of an earlier search of the
+        same included: its storage may be shared by callers that keep their own books.
     on_epoch : callable, optional
         Called with the trial's number after every epoch.
 
@@ -114,10 +111,13 @@ def _run(
     study.pruner = MedianPruner(question.search.startup, WARM_UP)
     _end_interrupted(study)
     wanted, began = question.search.trials, monotonic()
-    space = _distributions(question.search)
+    space, told = _distributions(question.search), 0
     while True:
         trials = _finished(question, study)[:wanted]
-        _tell(study, trials, on_trial)
+        for trial in trials[told:]:
+            if on_trial is not None:
+                on_trial(trial)
+        told = len(trials)
         late = (
             question.search.seconds is not None and monotonic() - began >= question.search.seconds
         )
@@ -193,17 +193,6 @@ def _finished(question: Question, study: optuna.Study) -> list[Trial]:
         if trial.state.name in ("COMPLETE", "PRUNED") or ERROR in trial.user_attrs
     ]
     return [question.trial(number, trial) for number, trial in enumerate(found)]
-
-
-def _tell(
-    study: optuna.Study, trials: Sequence[Trial], on_trial: Callable[[Trial], None] | None
-) -> None:
-    """Tell the caller of the trials that it was not told of, now or by an earlier search."""
-    if on_trial is None:
-        return
-    for trial in trials[int(study.user_attrs.get(TOLD, 0)) :]:
-        on_trial(trial)
-        study.set_user_attr(TOLD, trial.number + 1)
 
 
 def _best(question: Question, trials: Sequence[Trial]) -> Found:

@@ -155,11 +155,13 @@ def refusals(runs: Mapping[str, Result]) -> Table:
 
 
 def setting_rows(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield name and value of every setting but the folds, by name, groups as ``group.name``."""
+    """Yield name and value of every setting but folds and origin, groups as ``group.name``."""
     for name, value in sorted(settings.items()):
+        if name in ("folds", "origin"):
+            continue
         if isinstance(value, Mapping):
             yield from setting_rows(cast("Mapping[str, Any]", value), f"{prefix}{name}.")
-        elif name != "folds":
+        else:
             yield prefix + name, _setting(value)
 
 

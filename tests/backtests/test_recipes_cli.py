@@ -199,13 +199,14 @@ def test_a_search_goes_before_the_comparison(here: Path) -> None:
     (here / "plan.toml").write_text(SEARCHED)
     args = ("compare", "plan.toml", "--workers", 1)
     found = json.loads(ok(*args, "--json"))
-    assert found["experiment"]["training"] == found["search"]["training"]
-    assert len(found["search"]["trials"]) == 2
-    best = found["search"]["trials"][found["search"]["number"]]
+    search = found["experiment"]["origin"]["search"]
+    assert len(search["trials"]) == 2
+    best = search["trials"][search["number"]]
     assert best["params"] == {
         "learning_rate": found["experiment"]["training"]["learning_rate"],
     }
-    assert best["value"] == min(trial["value"] for trial in found["search"]["trials"])
+    assert best["value"] == min(trial["value"] for trial in search["trials"])
+    assert best["value"] == search["validation_loss"]
     noted = read_trials(here / "runs" / "ledger.jsonl")
     assert [trial["kind"] for trial in noted] == ["training", "training", "comparison"]
     assert (here / "runs" / "search.db").exists()
@@ -221,6 +222,14 @@ def test_a_search_is_kept_where_it_is_told(here: Path) -> None:
     assert "mine.db" not in ok(*args)
     assert (here / "mine.db").exists()
     assert not (here / "runs" / "search.db").exists()
+    # Another folder of runs, the same storage: its own ledger counts the same trials.
+    ok(*args, "--runs", "others")
+    one, other = (
+        [trial["id"] for trial in read_trials(here / runs / "ledger.jsonl")]
+        for runs in ("runs", "others")
+    )
+    assert one == other
+    assert len(one) == 2
 
 
 def test_a_given_model_is_not_searched(here: Path) -> None:
@@ -272,5 +281,5 @@ def test_every_recipe_is_compared(recipe: Recipe, here: Path) -> None:
     own = ("--full", "--trials", 2) if recipe.search else ("--full",)
     found = json.loads(ok(*args, *(("--faithful",) if recipe.faithful else own)))
     assert found["evidence"]["verdict"]["sentence"]
-    assert found["recipe"]["name"] == recipe.name
+    assert found["experiment"]["origin"]["recipe"]["name"] == recipe.name
     assert ("faithful" in found) == (recipe.faithful is not None)

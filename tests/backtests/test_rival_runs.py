@@ -13,7 +13,7 @@ from nextbar.backtests.experiment import make_experiment
 from nextbar.backtests.forecast_results import known_price
 from nextbar.backtests.rivals import run_rivals
 from nextbar.backtests.verdict_tables import comparison_tables
-from nextbar.signals import load_model
+from nextbar.signals import load_bars, load_model
 from nextbar.signals.calls import load_calls
 from nextbar.signals.errors import ExperimentError
 from nextbar.training.config import Fold, TrainingConfig
@@ -92,11 +92,18 @@ def test_the_calls_are_in_a_file_and_were_known_in_time(done: Any, tmp_path: Pat
         assert not np.array_equal(run.forecast, other[name].forecast)
 
 
-def test_for_opens_the_naive_price_is_the_close() -> None:
-    bars = frame()
-    np.testing.assert_array_equal(known_price(bars, "open"), bars["close"])
-    for field in ("high", "close", "mid"):
-        np.testing.assert_array_equal(known_price(bars, field), field_prices(bars, field))
+def test_the_naive_price_is_the_close_where_that_is_nearer() -> None:
+    bars = load_bars("IBM")
+
+    def error(repeated: np.ndarray[Any, Any], field: str) -> float:
+        return float(np.sqrt(np.mean((repeated[:-1] - field_prices(bars, field)[1:]) ** 2)))
+
+    for field in ("open", "high", "low", "close", "mid"):
+        own, close = field_prices(bars, field), bars["close"].to_numpy()
+        least = min(error(own, field), error(close, field))
+        naive = known_price(bars, field)
+        assert error(naive, field) == least, "a weaker naive forecast would flatter every other"
+        np.testing.assert_array_equal(naive, close if field in ("open", "mid") else own)
 
 
 def test_names_are_checked() -> None:
