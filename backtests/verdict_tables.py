@@ -91,7 +91,10 @@ def _strategy_table(title: str, strategies: Mapping[str, Mapping[str, Any]]) -> 
             table.add_section()
         cells = (_text(strategies[name][key], form) for key, _, form in columns)
         table.add_row(LABELS[name], *cells, end_section=name == last)
-    table.caption = "Below the line: impossible, wrong or empty on purpose."
+    table.caption = (
+        "In mkt: share of bars with a position. Ref.: refused orders. Below the line: impossible,"
+        " wrong or empty on purpose."
+    )
     return table
 
 
@@ -130,6 +133,7 @@ def _pairs_table(pairs: list[Mapping[str, Any]]) -> Table:
             f"{pair['detectable']:.2f}",
             pair["verdict"],
         )
+    table.caption = "Could show: the lead that would have shown in four of five such histories."
     return table
 
 

@@ -53,8 +53,9 @@ class ForecastQuality:
     correlation, correlation_today : float or None
         Of the forecast with the price it forecasts, and with today's.
     late : bool or None
-        Whether the forecast is nearer, by root mean square, to today's price than to the one it
-        forecasts: on a chart it then follows the truth, but late.
+        Whether the forecast goes with today's price (a correlation of 0.8 or more) and is nearer
+        to it, by root mean square, than to the one it forecasts: on a chart it then follows the
+        truth, but late. Of two distant lines one is nearer by chance: that is no illusion.
     calls : int
         Bars on which the price moved and the forecast was another than today's price.
     hit_rate, base_rate : float or None
@@ -148,7 +149,8 @@ def _quality(
     called = (said != start) & (true != start)
     rise, rose = said[called] > start[called], true[called] > start[called]
     up = _mean(rose)
-    apart = _root(_mean((said - start) ** 2))
+    apart, alike = _root(_mean((said - start) ** 2)), _correlation(said, start)
+    near = None if apart is None or rmse is None else apart < rmse
     return ForecastQuality(
         bars=len(said),
         mse=_mean((said - true) ** 2),
@@ -159,8 +161,8 @@ def _quality(
         mase=steps[0].mase,
         theils_u=_ratio(rmse, naive_rmse),
         correlation=_correlation(said, true),
-        correlation_today=_correlation(said, start),
-        late=None if apart is None or rmse is None else apart < rmse,
+        correlation_today=alike,
+        late=near and (alike or 0.0) >= ALIKE,
         calls=int(called.sum()),
         hit_rate=_mean(rise == rose),
         base_rate=None if up is None else max(up, 1.0 - up),
@@ -187,8 +189,7 @@ def forecast_sentence(quality: ForecastQuality) -> str:
     if ratio > 1.0 + EVEN:
         more = f"{ratio - 1:.0%} larger" if ratio < 2 else f"{ratio:.1f} times as large"
         first += f": its error is {more}"
-    # Of two distant lines, one is nearer by chance: that is no illusion.
-    if quality.late and (quality.correlation_today or 0.0) >= ALIKE:
+    if quality.late:
         return (
             f"{first}. It looks like the truth only because it follows it late: it is nearer to"
             " today's price than to the one it forecasts."
