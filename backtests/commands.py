@@ -30,6 +30,7 @@ def train(
     horizon: o.Horizon = None,
     units: o.Units = None,
     features: o.Features = None,
+    setting: o.Setting = None,
     runs: o.Runs = Path("runs"),
     as_json: o.AsJson = False,
 ) -> None:
@@ -44,7 +45,7 @@ def train(
     from .outputs import check_writable, tidy
     from .trials import note_training
 
-    config = training_config(seed, epochs, window, horizon, units, features)
+    config = training_config(seed, epochs, window, horizon, units, features, setting)
     dates = {
         "validation_start": parse_date(validation_start, "--validation-start"),
         "test_start": parse_date(test_start, "--test-start"),

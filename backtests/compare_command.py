@@ -73,6 +73,8 @@ def compare(
     horizon: o.Horizon = None,
     units: o.Units = None,
     features: o.Features = None,
+    setting: o.Setting = None,
+    rivals: o.Rivals = None,
     storage: o.Storage = None,
     trials: o.Trials = None,
     name: o.Name = "compare",
@@ -87,12 +89,12 @@ def compare(
     """
     from ..signals.sources.request import parse_date
     from ..training.recipes import recipe_named
-    from .inputs import from_options, training_config
+    from .inputs import from_options, parts, training_config
     from .plan import Plan, read_plan
     from .recipe_plan import check_recipe_options, on_own_split, recipe_fields, search_typed
 
     typed = {key for key in context.params if o.was_typed(context, key)}
-    named = [*(symbols or ()), *(part for text in listed or () for part in _parts(text))]
+    named = [*(symbols or ()), *(part for text in listed or () for part in parts(text))]
     chosen: Recipe | None = None
     own: TrainingConfig | None = None
     if any(symbol.endswith(".toml") for symbol in named):
@@ -102,7 +104,8 @@ def compare(
         chosen = None if recipe is None else recipe_named(recipe)
         check_recipe_options(chosen, typed)
         fields = {} if chosen is None else recipe_fields(chosen, full=full or faithful)
-        given = (seed if "seed" in typed else None, epochs, window, horizon, units, features)
+        dials = (epochs, window, horizon, units, features, setting)
+        given = (seed if "seed" in typed else None, *dials)
         fields |= {
             "symbols": tuple(symbol.upper() for symbol in named),
             "csv": tuple(map(str, csv or ())),
@@ -125,6 +128,7 @@ def compare(
             "dead_band": dead_band,
         }
         counts = {"folds": folds, "seeds": seeds, "name": name}
+        counts |= {"rivals": parts(rivals or "")}
         plan = from_options(Plan, fields | {k: v for k, v in counts.items() if k in typed})
         if faithful and chosen is not None:
             own = training_config(*given, base=chosen.faithful)
@@ -133,10 +137,6 @@ def compare(
     if chosen is not None and (full or faithful):
         plan = on_own_split(plan, chosen, bars)
     _compare(plan, bars, runs, workers, as_json, chosen, own)
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _check_alone(symbols: list[str], typed: set[str]) -> None:

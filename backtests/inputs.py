@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from ..signals.errors import ExperimentError, SourceError
+from ..signals.errors import ExperimentError, SourceError, did_you_mean
 from ..signals.sources import load_bars
 from ..signals.sources.request import parse_date
 from ..training.config import TrainingConfig
@@ -20,8 +21,12 @@ __all__ = [
     "from_options",
     "load_all",
     "only_one",
+    "parts",
     "training_config",
 ]
+
+OPTIONS = ("seed", "epochs", "window", "horizon", "units", "features")
+"""Fields of the training with an option of their own."""
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
@@ -83,17 +88,41 @@ def training_config(
     horizon: int | None,
     units: str | None,
     features: str | None,
+    settings: Sequence[str] | None = None,
     *,
     base: TrainingConfig | None = None,
 ) -> TrainingConfig:
-    """Return the config with what was given; the rest is as in `base`, or keeps its default."""
+    """Return the config with what was given; the rest is as in `base`, or keeps its default.
+
+    `settings` are texts such as ``head=forecast``, for any field; ``none`` is None.
+    """
     given: dict[str, Any] = {"seed": seed, "epochs": epochs, "window": window, "horizon": horizon}
-    if units is not None:
-        given["units"] = [part.strip() for part in units.split(",")]
-    if features is not None:
-        given["features"] = [part.strip() for part in features.split(",")]
+    given |= {"units": units and parts(units), "features": features and parts(features)}
     typed = {name: value for name, value in given.items() if value is not None}
+    for text in settings or ():
+        name, value = _setting(text)
+        if name in typed:
+            raise ExperimentError(f"{name} is given twice: leave one of them out.")
+        typed[name] = value
     return from_options(TrainingConfig, ({} if base is None else base.model_dump()) | typed)
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Return name and value of ``name=value``: a list where the field is one."""
+    name, sign, value = (part.strip() for part in text.partition("="))
+    fields = TrainingConfig.model_fields
+    if not sign:
+        raise ExperimentError(f"--setting: expected NAME=VALUE, found {text!r}.")
+    if name not in fields:
+        raise ExperimentError(f"--setting: unknown {name!r}.{did_you_mean(name, fields)}")
+    if value.lower() == "none":
+        return name, None
+    return name, parts(value) if isinstance(fields[name].default, tuple) else value
+
+
+def parts(text: str) -> list[str]:
+    """Return what stands between commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def from_options(kind: type[ConfigT], fields: Mapping[str, Any]) -> ConfigT:
@@ -101,11 +130,13 @@ def from_options(kind: type[ConfigT], fields: Mapping[str, Any]) -> ConfigT:
     try:
         return kind(**fields)
     except ValidationError as error:
-        raise ExperimentError(one_line(error, _option)) from error
+        raise ExperimentError(one_line(error, partial(_option, kind))) from error
 
 
-def _option(field: str) -> str:
+def _option(kind: type[BaseModel], field: str) -> str:
     """Return a config's field as people type it."""
+    if kind is TrainingConfig and field not in OPTIONS:
+        return f"--setting {field}"
     return field if field == "symbols" else f"--{field.replace('_', '-')}"
 
 

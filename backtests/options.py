@@ -38,10 +38,12 @@ __all__ = [
     "Recipe",
     "RecipeName",
     "Refresh",
+    "Rivals",
     "Rolling",
     "Runs",
     "Seed",
     "Seeds",
+    "Setting",
     "Shorts",
     "SignalModel",
     "Source",
@@ -137,6 +139,17 @@ Horizon = Annotated[int | None, typer.Option(help="Bars that the predicted move 
 Units = Annotated[str | None, typer.Option(help="Units of each LSTM layer, such as 16 or 50,50.")]
 Features = Annotated[
     str | None, typer.Option(help="What a model sees, such as return,gap or open,high.")
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="Any other of the training, such as head=forecast or cell=gru; may be repeated.",
+        show_default=False,
+    ),
+]
+Rivals = Annotated[
+    str | None, typer.Option(help="Classical forecasters that join, such as knn,arima.")
 ]
 DeadBand = Annotated[
     float, typer.Option(help="No call while the probability is this close to 0.5.")

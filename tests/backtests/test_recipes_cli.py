@@ -136,7 +136,9 @@ def test_symbols_come_from_both_places(here: Path, monkeypatch: pytest.MonkeyPat
     ok("compare", "ibm", "--symbols", "aapl, msft", "--symbols", "GOOG", *base, "--seeds", 3)
     ok("compare", "IBM", *base, "--cost-bps", 1, "--epochs", 7, "--folds", 2, "--name", "mine")
     ok("compare", "IBM", "--epochs", 7)
-    first, second, plain = made
+    dials = ("--setting", "units=8, 8", "--setting", "patience=none", "--setting", "augment=0")
+    ok("compare", "IBM", *base, *dials, "--rivals", "knn, arima")
+    first, second, plain, dialled = made
     recipe = recipe_named("stacked-60")
     assert first.symbols == ("IBM", "AAPL", "MSFT", "GOOG")
     assert (first.name, first.folds, first.seeds) == ("stacked-60", recipe.folds, 3)
@@ -144,6 +146,9 @@ def test_symbols_come_from_both_places(here: Path, monkeypatch: pytest.MonkeyPat
     assert second.training == recipe.walk_forward.model_copy(update={"epochs": 7})
     assert (second.cost_bps, second.folds, second.name) == (1.0, 2, "mine")
     assert plain == Plan(symbols=("IBM",), training={"epochs": 7})
+    changes = {"units": (8, 8), "patience": None, "augment": 0}
+    assert dialled.training == recipe.walk_forward.model_copy(update=changes)
+    assert dialled.rivals == ("knn", "arima")
 
 
 def test_full_is_the_tutorials_own_split() -> None:
