@@ -17,7 +17,6 @@ def contradiction(config: TrainingConfig) -> str | None:
 
 
 def _found(config: TrainingConfig) -> Iterator[str]:
-    forecast = config.says == "forecast"
     head = f"head = {config.head!r}"
     if not config.features:
         yield "features: expected at least one, found none"
@@ -26,10 +25,7 @@ def _found(config: TrainingConfig) -> Iterator[str]:
             f"architecture = 'vanilla' has one layer, and units = {list(config.units)} names"
             f" {len(config.units)}: use 'stacked', or one number"
         )
-    if not forecast:
-        for name in ("rollout", "augment", "steps", "fields"):
-            if getattr(config, name) != type(config).model_fields[name].default:
-                yield f"{name} is for forecasts of prices, and {head}: leave one of them out"
+    yield from _idle(config)
     if not config.fields:
         yield "fields: expected at least one, found none"
     if config.says == "position" and config.batch_size < 2:
@@ -47,6 +43,27 @@ def _found(config: TrainingConfig) -> Iterator[str]:
             " that no order earns: use target = 'open'"
         )
     yield from _flaws(config)
+
+
+def _idle(config: TrainingConfig) -> Iterator[str]:
+    """Tell of options that would do nothing, unless they say what they are by default."""
+    head, architecture = f"head = {config.head!r}", f"architecture = {config.architecture!r}"
+    # An architecture that was added may look at all of them.
+    recurrent = config.architecture in ("vanilla", "stacked", "bidirectional")
+    idle: list[tuple[bool, tuple[str, ...], str]] = [
+        (recurrent, ("filters", "kernel"), f"is for a convolution, and {architecture} has none"),
+        (
+            config.says != "forecast",
+            ("rollout", "augment", "steps", "fields"),
+            f"is for forecasts of prices, and {head}",
+        ),
+        (config.says != "position", ("turnover_penalty",), f"is for a position, and {head}"),
+        (config.plateau is None, ("least_rate",), "is for a plateau, and none is given"),
+    ]
+    for useless, names, reason in idle:
+        for name in names:
+            if useless and getattr(config, name) != type(config).model_fields[name].default:
+                yield f"{name} {reason}: leave one of them out"
 
 
 def _rollout(config: TrainingConfig) -> Iterator[str]:

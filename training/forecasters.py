@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -162,8 +163,7 @@ def _least_aic(returns: FloatArray) -> Any:
 
     best: Any = None
     # Poor starting values and a stopped search are warned of; what counts is the flag at the end.
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with threadpool_limits(1), warnings.catch_warnings(action="ignore"):
         for p, _, q in ORDERS:  # d = 1: of returns, it is a model of log prices
             result: Any = ARIMA(returns, order=(p, 0, q), trend="c").fit()
             converged = result.mle_retvals["converged"] and np.isfinite(result.aic)
@@ -190,24 +190,36 @@ def _returns_ahead(filtered: Any, first: int, steps: int) -> FloatArray:
 def fit_prophet(prices: FloatArray, steps: int) -> Forecast:
     """Foretell by carrying on Prophet's trend; prices after the fit do not change it.
 
-    Rows are its time. It has no seasons: prices without dates have none.
+    Rows are its time. It has no seasons: prices without dates have none. A trend that falls to a
+    hundredth of the least price of the fit stays there, as it would go on below 0.
     """
-    from prophet import Prophet
+    with _quiet():
+        from prophet import Prophet
 
-    logging.getLogger("cmdstanpy").setLevel(logging.WARNING)
-    model: Any = Prophet(
-        yearly_seasonality=False,
-        weekly_seasonality=False,
-        daily_seasonality=False,
-        uncertainty_samples=0,  # the only random part
-    )
-    model.fit(_times(0, len(prices)).assign(y=prices))
+        # Samples of uncertainty are the only random part.
+        parts = ("yearly_seasonality", "weekly_seasonality", "daily_seasonality")
+        model: Any = Prophet(uncertainty_samples=0, **dict.fromkeys(parts, False))
+        model.fit(_times(0, len(prices)).assign(y=prices))
+    least = prices.min() / 100
 
     def forecast(prices: FloatArray, first: int) -> FloatArray:
-        curve = model.predict(_times(first + 1, len(prices) + steps))["yhat"]
-        return _windows(curve.to_numpy(np.float64), steps).copy()
+        with _quiet():
+            curve = model.predict(_times(first + 1, len(prices) + steps))["yhat"]
+        return _windows(np.maximum(curve.to_numpy(np.float64), least), steps).copy()
 
     return forecast
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Keep what Prophet says of itself off the terminal; its errors are raised all the same."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # cmdstanpy resets the level of its own logger
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _times(first: int, end: int) -> pd.DataFrame:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from nextbar.signals import load_model
 from nextbar.training import TrainingConfig, contradictions, train
 from nextbar.training.config import FEATURES, FIELDS, RATIOS
+from nextbar.training.heads import HEADS
+from nextbar.training.networks import ARCHITECTURES
 
 from .tiny import BARS, TEST_START, VALIDATION_START
 
@@ -27,6 +29,12 @@ INPUT = {"head": "forecast", "augment": 2, "flaws": ("label-is-input",)}
 CASES: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"features": ()}, ("features",)),
     ({"architecture": "vanilla", "units": (3, 2)}, ("vanilla", "units")),
+    ({"filters": 8}, ("filters", "architecture = 'stacked'")),
+    ({"kernel": 5, "architecture": "vanilla"}, ("kernel", "architecture = 'vanilla'")),
+    ({"filters": 8, "architecture": "bidirectional"}, ("filters", "'bidirectional'")),
+    ({"turnover_penalty": 0.0}, ("turnover_penalty", "head = 'direction'")),
+    (FORECAST | {"turnover_penalty": 0.001}, ("turnover_penalty", "head = 'forecast'")),
+    ({"least_rate": 1e-5}, ("least_rate", "plateau")),
     ({"rollout": True}, ("rollout", "direction")),
     ({"augment": 3}, ("augment", "direction")),
     ({"steps": "every"}, ("steps", "direction")),
@@ -77,6 +85,38 @@ def test_refused_by_name(options: dict[str, Any], named: tuple[str, ...]) -> Non
 @pytest.mark.parametrize("options", [{}, FORECAST, ROLLOUT, ROW, RELU, INPUT])
 def test_what_the_cases_begin_from_is_accepted(options: dict[str, Any]) -> None:
     TrainingConfig(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"architecture": "convolutional", "filters": 8, "kernel": 5},
+        {"head": "position", "turnover_penalty": 0.0},
+        {"plateau": 2, "least_rate": 1e-5},
+        FORECAST | {"steps": "every", "augment": 2, "fields": ("close",)},
+    ],
+)
+def test_options_of_a_part_are_accepted_beside_it_alone_or_as_by_default(
+    options: dict[str, Any],
+) -> None:
+    config = TrainingConfig(**options)
+    plain = {name: value for name, value in TrainingConfig() if name in options}
+    switch = next(iter(options))
+    without = {name: value for name, value in options.items() if name != switch}
+    with pytest.raises(pydantic.ValidationError, match="leave one of them out"):
+        TrainingConfig(**without)
+    assert TrainingConfig(**plain) == TrainingConfig()
+    # A table that changes only some options of another can go back.
+    assert TrainingConfig.model_validate(config.model_dump() | plain) == TrainingConfig()
+
+
+def test_an_architecture_that_was_added_may_look_at_every_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(ARCHITECTURES, "own", ARCHITECTURES["convolutional"])
+    assert TrainingConfig(architecture="own", filters=8, kernel=5).filters == 8
+    monkeypatch.setitem(HEADS, "own", HEADS["position"])
+    assert TrainingConfig(head="own", turnover_penalty=0.0).turnover_penalty == 0
 
 
 def said_at(options: dict[str, Any]) -> set[int]:
@@ -152,7 +192,9 @@ def accepted(draw: Any) -> TrainingConfig:
             options["features"] = options["fields"] = options["fields"][:1]
             options |= {"steps": "last", "cell": "lstm"}
     try:
-        return TrainingConfig(**options, epochs=1, batch_size=64, filters=3, kernel=2)
+        if options["architecture"] == "convolutional":
+            options |= {"filters": 3, "kernel": 2}
+        return TrainingConfig(**options, epochs=1, batch_size=64)
     except pydantic.ValidationError:
         assume(False)
         raise
@@ -161,7 +203,7 @@ def accepted(draw: Any) -> TrainingConfig:
 @given(config=accepted())
 @settings(
     deadline=None,
-    max_examples=10,
+    max_examples=6,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

@@ -30,9 +30,10 @@ def inside(network: Any, layer: str) -> Any:
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_layers(architecture: str, cell: str) -> None:
     units = (4,) if architecture == "vanilla" else (4, 3)
+    front = {"filters": 5} if architecture == "convolutional" else {}
     network = build_network(
-        tiny(architecture=architecture, cell=cell, units=units, filters=5, dropout=0.25,
-             recurrent_dropout=0.1)
+        tiny(architecture=architecture, cell=cell, units=units, dropout=0.25,
+             recurrent_dropout=0.1, **front)
     )  # fmt: skip
     both = architecture == "bidirectional"
     layers = [

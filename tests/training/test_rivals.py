@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
+import warnings
+from collections import Counter
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -54,12 +57,16 @@ def mase(forecasts: np.ndarray, prices: np.ndarray, start: int) -> float:
 
 
 class Line:
-    """In the place of Prophet: a least-squares line through the prices of the fit."""
+    """In the place of Prophet: a least-squares line through the prices of the fit, as talkative."""
 
     def __init__(self, **options: Any) -> None:
         assert options["uncertainty_samples"] == 0
 
     def fit(self, frame: pd.DataFrame) -> None:
+        warnings.warn("the inplace keyword", DeprecationWarning, stacklevel=1)
+        logging.getLogger("cmdstanpy").setLevel(logging.DEBUG)  # as it does itself
+        logging.getLogger("cmdstanpy").info("Chain [1] start processing")
+        logging.getLogger("prophet.models").warning("Falling back to Newton.")
         self.start = frame["ds"].iloc[0]
         self.line = np.polyfit(self.rows(frame), frame["y"], 1)
 
@@ -192,17 +199,37 @@ def test_the_neighbours_by_hand() -> None:
         np.testing.assert_allclose(found[t - start], prices[t] * (1 + np.array(moves)), rtol=1e-12)
 
 
-def test_arima_forecasts_as_statsmodels_does_bar_by_bar() -> None:
-    prices, start = walk(5, 260, phi=0.4, drift=0.002), 200
+@pytest.mark.parametrize(
+    ("order", "ar", "ma"),
+    [((1, 1, 0), [0.5], []), ((2, 1, 0), [0.3, 0.45], []), ((0, 1, 1), [], [0.7])],
+)
+def test_arima_forecasts_as_statsmodels_does_bar_by_bar(
+    order: tuple[int, int, int], ar: list[float], ma: list[float]
+) -> None:
+    noise, start = np.random.default_rng(5).normal(0.001, 0.01, 370), 340
+    returns = noise.copy()
+    for t in range(2, len(noise)):
+        returns[t] += sum(a * returns[t - 1 - i] for i, a in enumerate(ar))
+        returns[t] += sum(b * noise[t - 1 - i] for i, b in enumerate(ma))
+    prices = 100 * np.exp(returns.cumsum())
     returns = np.diff(np.log(prices))
-    unit = (returns - returns[: start - 1].mean()) / returns[: start - 1].std()
-    fits = [ARIMA(unit[: start - 1], order=(p, 0, q), trend="c").fit() for p, _, q in ORDERS]
-    best = min(fits, key=lambda fit: fit.aic)
+    mean, scale = returns[: start - 1].mean(), returns[: start - 1].std()
+    unit = (returns - mean) / scale
+    fits = {o: ARIMA(unit[: start - 1], order=(o[0], 0, o[2]), trend="c").fit() for o in ORDERS}
+    best = min(fits, key=lambda one: fits[one].aic)
+    assert best == order
+    # The same parameters as a model of the log prices themselves: d = 1, and a drift.
+    drift, *middle, variance = fits[best].params
+    of_prices = ARIMA(np.log(prices[:start]), order=order, trend="t").smooth(
+        np.array([mean + scale * drift, *middle, scale**2 * variance])
+    )
     found = fitted("arima", prices[:start], 3)(prices, start)
-    for t in (start, 230, 259):
-        ahead = best.append(unit[start - 1 : t], refit=False).forecast(3)
-        moves = returns[: start - 1].mean() + returns[: start - 1].std() * ahead
-        np.testing.assert_allclose(found[t - start], prices[t] * np.exp(moves.cumsum()), rtol=1e-9)
+    for t in range(start, len(prices)):
+        ahead = fits[best].append(unit[start - 1 : t], refit=False).forecast(3)
+        expected = prices[t] * np.exp((mean + scale * ahead).cumsum())
+        np.testing.assert_allclose(found[t - start], expected, rtol=1e-12)
+        appended = of_prices.append(np.log(prices[start : t + 1]), refit=False)
+        np.testing.assert_allclose(found[t - start], np.exp(appended.forecast(3)), rtol=1e-9)
 
 
 def test_arima_follows_a_walk_and_finds_a_planted_rule() -> None:
@@ -257,6 +284,27 @@ def test_prophet_carries_on_the_curve_of_each_fit(line_for_prophet: None) -> Non
             np.testing.assert_allclose(found[t - 100], expected, rtol=1e-9)
     changed = np.where(np.arange(220) < 150, prices, 1.0)
     np.testing.assert_array_equal(walk_forward_forecasts(rival, changed, [100, 150], 3), found)
+
+
+def test_prophet_ends_a_fall_above_zero(line_for_prophet: None) -> None:
+    prices = np.linspace(100, 50, 101)  # 0 in 100 bars more
+    found = fitted("prophet", prices, 2)(np.r_[prices, np.full(199, 50.0)], 101)
+    np.testing.assert_allclose(found[:, 0], np.maximum(50 - np.arange(1, 200) / 2 - 0.5, 0.5))
+    direction, score = rival_calls(found, found[:, 0], 1, "open")
+    assert set(direction[:95]) == {-1.0}
+    assert not direction[100:].any()
+    assert np.isfinite(score).all()
+
+
+def test_prophet_is_quiet_and_leaves_logging_as_it_was(
+    line_for_prophet: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    forecast = fitted("prophet", walk(8), 1)
+    assert forecast(walk(8), 219).shape == (1, 1)
+    assert not caplog.records
+    logging.getLogger("cmdstanpy").warning("of somebody else")
+    assert caplog.messages == ["of somebody else"]
 
 
 def test_prophet_is_missing_and_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,6 +419,80 @@ def test_calls_come_back_bit_equal(
 def test_calls_and_dates_must_be_as_many(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="zip"):
         write_calls(tmp_path / "c.csv", pd.date_range("2020", periods=3), np.ones(2), np.ones(2))
+
+
+# --- the real Prophet: `pytest -m prophet` -------------------------------------------------------
+
+
+@pytest.mark.prophet
+@pytest.mark.parametrize("cut", [130, 170])
+def test_real_prophet_sees_no_later_price(cut: int) -> None:
+    rival, prices, starts = rival_named("prophet"), walk(12), (100, 150)
+    changed = prices.copy()
+    changed[cut + 1 :] *= np.random.default_rng(1).uniform(0.5, 2.0, 219 - cut)
+    before, after = (walk_forward_forecasts(rival, p, starts, 3) for p in (prices, changed))
+    known = 50 if cut < 150 else 120  # a fold's prices are seen by the next fit
+    np.testing.assert_array_equal(before[:known], after[:known])
+    assert (before[known:] != after[known:]).all()
+
+
+@pytest.mark.prophet
+def test_real_prophet_is_fitted_once_a_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    from prophet import Prophet
+
+    calls = Counter[str]()
+    for method in (Prophet.fit, Prophet.predict):
+
+        def counted(*args: Any, method: Any = method) -> Any:
+            calls[method.__name__] += 1
+            return method(*args)
+
+        monkeypatch.setattr(Prophet, method.__name__, counted)
+    prices = sample_bars("GOOG")["open"].to_numpy()
+    found = walk_forward_forecasts(RIVALS["prophet"], prices, [644, 1020, 1396, 1772], 2)
+    assert calls == {"fit": 4, "predict": 4}
+    assert found.shape == (len(prices) - 644, 2)
+    assert (found > 0).all()
+    np.testing.assert_array_equal(found[1:376, 0], found[:375, 1])  # one curve
+
+
+@pytest.mark.prophet
+def test_real_prophet_carries_on_what_it_can_see() -> None:
+    rival = rival_named("prophet")
+    constant = walk_forward_forecasts(rival, np.full(200, 7.0), [150], 3)
+    np.testing.assert_allclose(constant, 7.0, rtol=1e-12)
+    line = np.linspace(100, 180, 260)
+    found = walk_forward_forecasts(rival, line[:258], [200], 2)
+    np.testing.assert_allclose(found, np.stack([line[201:259], line[202:]], axis=1), rtol=0.01)
+    fall = np.r_[np.linspace(100, 50, 200), np.full(400, 50.0)]
+    found = walk_forward_forecasts(rival, fall, [200], 2)
+    assert found.min() == 0.5
+    assert (found[:150, 1] < found[:150, 0]).all()
+
+
+@pytest.mark.prophet
+@pytest.mark.parametrize("n", [RIVALS["prophet"].needs, 99, 101])  # it has two optimisers
+def test_real_prophet_makes_do_with_few_prices(n: int) -> None:
+    found = walk_forward_forecasts(rival_named("prophet"), walk(13, n + 20), [n], 1)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.prophet
+def test_real_prophet_is_silent_and_repeats_itself_to_the_last_bit() -> None:
+    code = (
+        "import hashlib; from nextbar.signals import sample_bars;"
+        "from nextbar.training.rivals import RIVALS, walk_forward_forecasts as walk;"
+        "prices = sample_bars('AAPL')['open'].to_numpy();"
+        "found = walk(RIVALS['prophet'], prices, [1500, 1800], 2);"
+        "print(hashlib.sha256(found.tobytes()).hexdigest())"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+        for _ in range(2)
+    ]
+    assert [run.stderr for run in runs] == ["", ""]
+    assert runs[0].stdout == runs[1].stdout
+    assert len(runs[0].stdout) == 65
 
 
 def test_heavy_libraries_come_when_they_are_used() -> None:

@@ -57,7 +57,8 @@ def test_the_rate_is_halved_by_hand() -> None:
     rate=st.sampled_from([1e-1, 1e-4, 1e-7]),
 )
 def test_the_rate_never_rises(losses: list[float], plateau: int | None, rate: float) -> None:
-    config = tiny(plateau=plateau, learning_rate=rate, least_rate=1e-5)
+    least = {} if plateau is None else {"least_rate": 1e-5}
+    config = tiny(plateau=plateau, learning_rate=rate, **least)
     rates, best, number = steered(config, losses)
     assert (np.diff([rate, *rates]) <= 0).all()
     assert rates[-1] >= min(rate, 1e-5)
