@@ -18,21 +18,23 @@ from ..signals.heads import CENTRES
 from ..signals.indicators import indicator_of
 from ..signals.latest import open_model
 from ..signals.store import canonical_json, digest, write_atomic
-from ..training.config import TrainingConfig
+from ..training.config import Fold, TrainingConfig
 from ..training.labels import direction_labels, field_prices, went_up
 from .comparison import Comparison
 from .contenders import Contender, calls_of, first_test_bar, scores_of
 from .evidence.calls import call_statistics
 from .experiment import Experiment
+from .faithful_page import Learnt, learning_of, write_page
 from .forecast_results import model_forecasts, quality_of
 from .metrics import summary
 from .outputs import only_writer
 from .result import Result
 from .table import run_contender
-from .trials import note_training
+from .trials import count_trials
 
 if TYPE_CHECKING:
     from ..training.course import Epoch
+    from ..training.task import Dates
 
 __all__ = ["faithful_facts"]
 
@@ -80,17 +82,18 @@ def faithful_facts(
 
     Its flaws may let it see the test. So its figures stand in no table of the comparison, enter no
     verdict, and its model file names the flaws. What is found finished in the run's folder is
-    taken over.
+    taken over. A page of its own shows it with pictures.
 
     Returns
     -------
     dict
-        ``flaws`` by name with their meaning, ``training``, and by symbol the figures of both forms:
-        ``honest`` and ``own``.
+        ``flaws`` by name with their meaning, ``training``, by symbol the figures of both forms,
+        ``honest`` and ``own``, and ``page``: where that is.
     """
     from ..training.flaws import KNOWN_FLAWS
 
     symbols: dict[str, Any] = {}
+    learnt: dict[str, Learnt] = {}
     for symbol in experiment.symbols:
         frame = check_bars(bars[symbol], origin=symbol)
         frame.attrs["symbol"] = symbol
@@ -100,39 +103,54 @@ def faithful_facts(
         honest |= {name: strategies["lstm"][name] for name in EARNED}
         found = _finished(case) or _made(case, on_epoch)
         symbols[symbol] = {"honest": honest, "own": found["figures"], "model": found["sha256"]}
+        learnt[symbol] = Learnt(frame, case.path, found["learning"])
     meanings = {name: KNOWN_FLAWS[name].meaning for name in own.flaws}
-    return {"flaws": meanings, "training": own.model_dump(mode="json"), "symbols": symbols}
+    facts = {"flaws": meanings, "training": own.model_dump(mode="json"), "symbols": symbols}
+    return facts | {"page": str(write_page(own, experiment, facts, learnt, done))}
 
 
 def _made(case: Case, on_epoch: OnEpoch | None) -> dict[str, Any]:
     """Train, run and write what came of it."""
-    from ..training.fit import train  # brings tensorflow
+    from ..training.fit import fit_task  # brings tensorflow
+    from ..training.task import make_task
 
-    fold, told = case.experiment.folds[0], on_epoch and partial(on_epoch, case.symbol)
+    told = on_epoch and partial(on_epoch, case.symbol)
     with only_writer(case.folder):
         case.path.parent.mkdir(parents=True, exist_ok=True)
-        trained = train(
-            case.frame,
-            case.own,
-            case.path,
-            train_start=None if fold.train_start is None else pd.Timestamp(fold.train_start),
-            validation_start=pd.Timestamp(fold.validation_start),
-            test_start=pd.Timestamp(fold.test_start),
-            on_epoch=told,
-        )
-        note_training(case.own, case.symbol, trained.card.training_hash, case.folder.parent)
+        task = make_task(case.frame, case.own, _dates(case.experiment.folds[0]))
+        trained = fit_task(task, case.path, told)
         figures = _figures(case, case.own, case.path)
         earned = summary(_followed(case), periods_per_year(case.frame))
+        _note_look(case, trained.card.training_hash, earned["sharpe"])
         content: dict[str, Any] = {
             "key": case.key,
             "sha256": digest(case.path.read_bytes()),
             "known_flaws": list(trained.card.known_flaws),
             "figures": figures | {name: earned[name] for name in EARNED},
+            "learning": learning_of(trained, task),
         }
         sealed = content | {"seal": digest(canonical_json(content))}
         text = canonical_json(sealed)
         write_atomic(case.path.with_suffix(".json"), text)
     return json.loads(text)
+
+
+def _note_look(case: Case, name: str, sharpe: float | None) -> None:
+    """Count it as a trial, for its calls on the test days were looked at.
+
+    The Sharpe ratio of a form with known flaws says nothing of how much honest ones differ.
+    """
+    changes = {"training": case.own, "symbols": (case.symbol,)}
+    looked = case.experiment.model_copy(update=changes)
+    known = None if case.own.flaws else sharpe
+    count_trials(looked, {case.symbol: case.frame}, name, case.folder.parent, known)
+
+
+def _dates(fold: Fold) -> Dates:
+    from ..training.task import Dates
+
+    start = None if fold.train_start is None else pd.Timestamp(fold.train_start)
+    return Dates(start, pd.Timestamp(fold.validation_start), pd.Timestamp(fold.test_start))
 
 
 def _finished(case: Case) -> dict[str, Any] | None:
@@ -141,7 +159,7 @@ def _finished(case: Case) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads(case.path.with_suffix(".json").read_text("utf-8"))
         seal = found.pop("seal")
         mine = found["key"] == case.key and found["sha256"] == digest(case.path.read_bytes())
-        whole = seal == digest(canonical_json(found))
+        whole = seal == digest(canonical_json(found)) and "learning" in found
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return found if mine and whole else None

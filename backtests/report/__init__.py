@@ -1,4 +1,4 @@
-"""The report of a comparison: one HTML page that opens anywhere, without a network."""
+"""The report of a comparison: HTML pages that open anywhere, without a network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from ..forecasting import Forecasts
     from ..result import Result
 
-__all__ = ["render"]
+__all__ = ["render", "render_faithful"]
 
 
 def render(
@@ -35,3 +35,21 @@ def render(
     from .page import render_page  # plotly and jinja2 are optional, and slow to import
 
     return render_page(content, results, forecasts or {})
+
+
+def render_faithful(content: Mapping[str, Any], forecasts: Mapping[str, Forecasts]) -> str:
+    """Return the page of a tutorial's own form, which loads nothing from anywhere.
+
+    Parameters
+    ----------
+    content : mapping
+        ``experiment``; the own form's ``training``, ``head`` and ``flaws`` with their meanings; by
+        symbol the figures of both forms, ``bars``, ``learning`` and ``forecasts``.
+    forecasts : mapping of symbol to Forecasts
+        Of the own form, where it forecasts prices.
+
+    Equal input gives equal bytes for the same version of plotly.
+    """
+    from .faithful import render_faithful_page
+
+    return render_faithful_page(content, forecasts)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from ..common import LABELS, pooled
@@ -17,6 +15,8 @@ from ..result import Result
 from . import charts, curves, figures, findings, fits, tables
 from .forecasts import forecast_section
 from .headline import headline
+from .origin import origin_section
+from .templates import template_named
 from .words import ABOUT, IDLE
 
 __all__ = ["render_page"]
@@ -34,11 +34,12 @@ def render_page(
     starts = [fold["test_start"] for fold in folds]
     mixed = content["evidence"] is not None
     return (
-        _template().render(
+        template_named("report.html").render(
             content=content,
             experiment=content["experiment"],
             symbols=symbols,
             headline=headline(content),
+            origin=origin_section(content["experiment"]["origin"]),
             mix=_mix(content, symbols, results, starts) if mixed else None,
             calls=_calls(symbols),
             sections=[
@@ -61,18 +62,6 @@ def render_page(
 
 def _taking_part(symbols: Mapping[str, Mapping[str, Any]]) -> set[str]:
     return {name for facts in symbols.values() for name in facts["strategies"]}
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent, encoding="utf-8"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(amount=tables.amount, day=tables.day, short=tables.short)
-    return environment.get_template("report.html")
 
 
 def _mix(

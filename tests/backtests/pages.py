@@ -75,6 +75,13 @@ def without_mix(given):
     return content, given[1]
 
 
+def with_origin(given, origin):
+    """Return the comparison with the settings of a recipe, of a search, or of both."""
+    content = copied(given[0])
+    content["experiment"]["origin"] = {"recipe": None, "search": None} | copied(origin)
+    return content, given[1]
+
+
 def with_training(given):
     """Return the comparison with the models of a walk-forward in place of the given one."""
     content = copied(given[0])

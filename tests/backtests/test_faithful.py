@@ -5,71 +5,33 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from nextbar.backtests import Experiment, compare
-from nextbar.backtests.cli import app
-from nextbar.backtests.comparison import Comparison
 from nextbar.backtests.faithful import faithful_facts
-from nextbar.backtests.recipe_tables import NO_VERDICT, faithful_tables
-from nextbar.signals import load_model, sample_bars
+from nextbar.backtests.forms import NO_VERDICT
+from nextbar.backtests.recipe_tables import faithful_tables
+from nextbar.backtests.trials import trials_by_now
+from nextbar.signals import load_model
 from nextbar.signals.bars import COLUMNS
 from nextbar.signals.chain import load_chain
 from nextbar.signals.ledger import read_trials
 from nextbar.training import TrainingConfig
-from nextbar.training.recipes import recipe_named
 from rich.console import Console
-from typer.testing import CliRunner
 
-from ..simulations.recipes import tables
+from ..simulations.recipes import tables, up_calls
+from .faithful_runs import RECIPE, Done, command, copied, faithful_run
 
 # keras 3.15 reads its variables with numpy 1's `__array__`.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
-RECIPE = recipe_named("stacked-10")
-ARGS = "compare AAPL --start 2009-08-01 --recipe stacked-10 --faithful --epochs 2 --units 4"
-
-
-@dataclass(frozen=True)
-class Done:
-    """One run of the command, for all tests that only look at it."""
-
-    comparison: Comparison
-    experiment: Experiment
-    bars: dict[str, pd.DataFrame]
-    own: TrainingConfig
-    facts: dict[str, Any]
-    runs: Path
-
-    @property
-    def start(self) -> int:
-        first = pd.Timestamp(self.experiment.test_start)
-        return int(self.bars["AAPL"].index.searchsorted(first))
-
-
-def command(runs: Path, *more: str) -> str:
-    args = [*ARGS.split(), "--workers", "1", "--runs", str(runs), *more]
-    result = CliRunner().invoke(app, args)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    runs = tmp_path_factory.mktemp("faithful") / "runs"
-    facts = json.loads(command(runs, "--json"))
-    experiment = Experiment.model_validate(facts["experiment"])
-    bars = {"AAPL": sample_bars("AAPL").loc["2009-08-01":]}
-    found = compare(experiment, bars, runs=runs)
-    assert found.resumed
-    assert RECIPE.faithful is not None
-    own = RECIPE.faithful.model_copy(update={"epochs": 2, "units": (4,)})
-    return Done(found, experiment, bars, own, facts, runs)
+    return faithful_run(tmp_path_factory.getbasetemp())
 
 
 def test_the_own_form_is_trained_as_the_tutorial_does(done: Done) -> None:
@@ -117,13 +79,6 @@ def test_its_figures_by_hand(done: Done) -> None:
     assert honest["sharpe"] == done.facts["symbols"]["AAPL"]["strategies"]["lstm"]["sharpe"]
 
 
-def copied(done: Done, folder: Path) -> Comparison:
-    """Return the same comparison in a folder of its own."""
-    runs = shutil.copytree(done.runs, folder / "runs")
-    home = runs / done.comparison.folder.name
-    return Comparison(home, done.comparison.summary, resumed=True, trials=1)
-
-
 def test_its_returns_by_hand(done: Done, tmp_path: Path) -> None:
     """Long at the open after an up call, flat after a down call, whole shares, costs paid.
 
@@ -157,12 +112,24 @@ def test_its_returns_by_hand(done: Done, tmp_path: Path) -> None:
     assert found != 0
 
 
+def stored(done: Done) -> Any:
+    return json.loads((done.comparison.folder / "results.json").read_text(encoding="utf-8"))
+
+
 def test_it_enters_no_verdict(done: Done) -> None:
-    stored = json.loads((done.comparison.folder / "results.json").read_text(encoding="utf-8"))
-    assert "faithful" not in stored
-    assert stored["experiment"]["training"]["flaws"] == []
-    kinds = [trial["kind"] for trial in read_trials(done.runs / "ledger.jsonl")]
-    assert kinds == ["comparison", "training"]
+    assert "faithful" not in stored(done)
+    assert stored(done)["experiment"]["training"]["flaws"] == []
+
+
+def test_a_look_at_the_test_is_a_trial(done: Done) -> None:
+    honest, own = read_trials(done.runs / "ledger.jsonl")
+    assert honest["kind"] == own["kind"] == "comparison"
+    assert honest["config"] != own["config"]
+    assert own["test_start"] == honest["test_start"]
+    assert own["sharpe"] is None, "of a flawed form it says nothing of how honest ones differ"
+    name = stored(done)["hash"]
+    assert trials_by_now(done.experiment, done.bars, name, done.runs) == 2
+    assert stored(done)["trials"] == 1, "what was known when the verdict was made"
 
 
 def test_it_is_found_finished_unless_something_changed(done: Done, tmp_path: Path) -> None:
@@ -172,7 +139,9 @@ def test_it_is_found_finished_unless_something_changed(done: Done, tmp_path: Pat
     before = model.stat().st_mtime_ns, figures.read_bytes()
 
     def again() -> tuple[int, bytes]:
-        assert json.loads(command(runs, "--json"))["faithful"] == done.facts["faithful"]
+        found = json.loads(command(runs, "--json"))["faithful"]
+        page = folder / "faithful" / "report.html"
+        assert found == done.facts["faithful"] | {"page": str(page)}
         return model.stat().st_mtime_ns, figures.read_bytes()
 
     assert again() == before
@@ -189,8 +158,11 @@ def test_it_is_found_finished_unless_something_changed(done: Done, tmp_path: Pat
 def test_it_is_printed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = command(done.runs)
-    _, *beside = shown.split("Found finished")[1].splitlines()
+    _, *beside, where = shown.split("Found finished")[1].splitlines()
     assert max(map(len, beside)) <= 80
+    page = done.comparison.folder / "faithful" / "report.html"
+    assert where == f"With pictures: {page}"
+    assert done.facts["faithful"]["page"] == str(page)
     assert "…" not in "".join(beside)
     text = " ".join(shown.split())
     own = done.facts["faithful"]["symbols"]["AAPL"]["own"]
@@ -198,7 +170,7 @@ def test_it_is_printed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
         f"{own['forecast']['rmse']:.4g}",
         f"{own['label']['accuracy']:.1%}",
         "Honest: next open; calls 1 bar from the next open.",
-        "own: next close; calls 1 bar from this bar's close, before any order.",
+        "Own: next close; calls 1 bar from this bar's close, before any order.",
         *(f"Flaw {name}: {meaning}." for name, meaning in done.facts["faithful"]["flaws"].items()),
         *(f"The tutorial: {note}" for note in RECIPE.notes),
         NO_VERDICT,
@@ -207,7 +179,9 @@ def test_it_is_printed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_of_recipes_is_made_of_it(done: Done) -> None:
-    honest, own = tables({"stacked-10": done.facts}, "AAPL").strip().split("\n\n")
+    before, after = up_calls(done.facts, "AAPL")
+    facts = done.facts | {"up_calls": (before, after)}
+    honest, own = tables({"stacked-10": facts}, "AAPL").strip().split("\n\n")
     for part, figures in ((honest, "honest"), (own, "own")):
         lines = part.splitlines()
         assert len(lines) == 3
@@ -216,6 +190,7 @@ def test_the_page_of_recipes_is_made_of_it(done: Done) -> None:
         assert f"| {found['forecast']['rmse']:.3g} |" in lines[2]
         assert f"| {found['traded']['accuracy']:.1%} |" in lines[2]
     assert done.facts["evidence"]["verdict"]["sentence"] in honest
+    assert f"| {before:.0%} | {after:.0%} |" in honest
 
 
 @pytest.mark.parametrize("head", ["direction", "position"])
@@ -228,6 +203,9 @@ def test_other_heads_have_no_errors_of_prices(head: str, done: Done, tmp_path: P
     assert figures["forecast"] is None
     assert figures["traded"] == figures["label"]
     assert figures["total_return"] is not None
+    page = Path(facts["page"]).read_text(encoding="utf-8")
+    assert 'id="loss-0"' in page
+    assert 'id="forecast' not in page
     facts["symbols"]["AAPL"]["honest"]["forecast"] = None
     (table,) = faithful_tables(facts)
     console = Console(width=80, record=True, file=io.StringIO())

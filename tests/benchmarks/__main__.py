@@ -31,7 +31,7 @@ from nextbar.training.backend import tensorflow
 from ..markets import random_bars
 
 COLUMNS = ["open", "high", "low", "close", "volume"]
-FEATURES = ("return", "gap", "body", "range", "volume")
+FEATURES = ("return", "gap", "body", "range", "volume_change")
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nextbar.backtests.recipe_plan import recipe_fields
+from nextbar.signals import load_model, sample_bars
 from nextbar.signals.errors import ExperimentError
+from nextbar.signals.heads import CENTRES
 from nextbar.training.recipes import Recipe, recipe_named, recipes
 
 NEXTBAR = (sys.executable, "-c", "from nextbar.backtests.cli import main; main()")
@@ -27,8 +30,8 @@ NEXTBAR = (sys.executable, "-c", "from nextbar.backtests.cli import main; main()
 BEAT = 60.0
 """Seconds between two lines on a recipe that is not done."""
 
-HONEST = ("Recipe", "Test bars", "RMSE", "Naive", "MASE", "Right calls", "Base rate", "Sharpe",
-          "Buy & hold", "Verdict")  # fmt: skip
+HONEST = ("Recipe", "Test bars", "RMSE", "Naive", "MASE", "Up calls before", "Up calls",
+          "Right calls", "Base rate", "Sharpe", "Buy & hold", "Verdict")  # fmt: skip
 OWN = ("Recipe", "Known flaws", "RMSE", "Naive", "Right calls, traded", "Base rate",
        "Right calls, own label", "Base rate", "Sharpe")  # fmt: skip
 
@@ -51,7 +54,21 @@ def result_of(recipe: Recipe, symbol: str, runs: Path, say: Callable[[str], None
                 say(f"    {(time.monotonic() - began) / 60:.0f} min, {models} models written")
     if process.returncode:
         raise ExperimentError(f"{recipe.name}: ended with {process.returncode}")
-    return json.loads(output)
+    facts = json.loads(output)
+    return facts | {"up_calls": up_calls(facts, symbol)}
+
+
+def up_calls(facts: Mapping[str, Any], symbol: str) -> tuple[float, float]:
+    """Return the share of up calls of the honest model on the bars before its test, and from it on.
+
+    Before the test it is in-sample. Where the two lie far apart the model knows levels, not moves.
+    """
+    (path,) = (Path(facts["folder"]) / "models" / symbol / "lstm").glob("*.onnx")
+    model, bars = load_model(path), sample_bars(symbol)
+    up = model.score(bars.to_numpy(np.float64)) > CENTRES[model.card.head]
+    decided = bars.index[model.card.window - 1 :]
+    test = decided >= facts["symbols"][symbol]["bars"]["test_first"]
+    return float(up[~test].mean()), float(up[test].mean())
 
 
 def text(value: float | None, form: str) -> str:
@@ -76,6 +93,7 @@ def honest_row(name: str, facts: Mapping[str, Any], symbol: str) -> str:
             text(quality.get("rmse"), "{:.3g}"),
             text(quality.get("naive_rmse"), "{:.3g}"),
             text(quality.get("mase"), "{:.2f}"),
+            *(text(share, "{:.0%}") for share in facts["up_calls"]),
             text(calls["accuracy"], "{:.1%}"),
             text(None if rate is None else max(rate, 1 - rate), "{:.1%}"),
             text(strategies["lstm"]["sharpe"], "{:.2f}"),
