@@ -110,7 +110,7 @@ NAMES = [
     *("ema", "momentum", "mean", "reversal", "volatility target", "series"),
 ]
 QUICK = settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -177,9 +178,11 @@ def test_interrupted_and_resumed_is_byte_identical(last: str, done: Any, tmp_pat
             raise KeyboardInterrupt
 
     arguments = (experiment_of("AA", "BB"), bars_of("AA", "BB"))
+    folder = tmp_path / done.folder.name
+    if last != "models":  # as the interrupted training and its resumption leave them
+        shutil.copytree(done.folder / "models", folder / "models")
     with pytest.raises(KeyboardInterrupt):
         compare(*arguments, runs=tmp_path, workers=1, on_step=interrupt)
-    folder = tmp_path / done.folder.name
     stamps = {path: path.stat().st_mtime_ns for path in folder.rglob("*.onnx")}
     assert stamps
     assert not (folder / "results.json").exists()
@@ -203,19 +206,17 @@ def test_a_damaged_piece_is_made_again(damage: str, done: Any) -> None:
     assert (done.folder / damage).read_bytes() == expected
 
 
-@pytest.mark.parametrize(("seed", "workers"), [("0", 1), ("12345", 2)])
-def test_bytes_do_not_depend_on_hash_seed_or_workers(
-    seed: str, workers: int, done: Any, tmp_path: Path
-) -> None:
+def test_bytes_do_not_depend_on_hash_seed_or_workers(done: Any, tmp_path: Path) -> None:
+    """By two workers under a fixed seed what one in this process gives under its own."""
     code = (
         "import sys; from tests.backtests.test_comparison import *;"
         "compare(experiment_of('AA', 'BB'), bars_of('AA', 'BB'), runs=sys.argv[1],"
-        f" workers={workers})"
+        " workers=2)"
     )
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)],
         check=True,
-        env={"PYTHONHASHSEED": seed, "PATH": ""},
+        env={"PYTHONHASHSEED": "12345", "PATH": ""},
         cwd=Path(__file__).parents[2],
     )
     equal_bytes(tmp_path / done.folder.name, done.folder)
@@ -326,9 +327,9 @@ def test_experiments_that_contradict_themselves(changes: dict[str, Any], message
 
 
 def test_a_model_of_other_bars_is_not_taken(done: Any, tmp_path: Path) -> None:
-    bars = bars_of("AA", "BB")
+    bars = bars_of("AA")
     bars["AA"].iloc[:50] *= 1.01
-    target = compare(experiment_of("AA", "BB"), bars, runs=tmp_path, workers=1)
+    target = compare(experiment_of("AA"), bars, runs=tmp_path, workers=1)
     assert target.folder.name != done.folder.name
     name = "models/AA/lstm/fold0-seed0.onnx"
     stale = (done.folder / name).read_bytes()
@@ -337,7 +338,7 @@ def test_a_model_of_other_bars_is_not_taken(done: Any, tmp_path: Path) -> None:
         source = (done.folder / name).with_suffix(f".{kind}")
         (target.folder / name).with_suffix(f".{kind}").write_bytes(source.read_bytes())
     (target.folder / "results.json").unlink()
-    compare(experiment_of("AA", "BB"), bars, runs=tmp_path, workers=1)
+    compare(experiment_of("AA"), bars, runs=tmp_path, workers=1)
     assert stale != fresh
     assert (target.folder / name).read_bytes() == fresh
 

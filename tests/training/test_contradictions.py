@@ -203,7 +203,7 @@ def accepted(draw: Any) -> TrainingConfig:
 @given(config=accepted())
 @settings(
     deadline=None,
-    max_examples=6,
+    max_examples=10,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,14 @@ def part(n: int = 150, seed: int = 0, window: int = 6) -> Part:
 def fitted(loop: Loop, config: TrainingConfig = CONFIG) -> tuple[Course, list[Any]]:
     history = loop.fit(part(), part(90, seed=1), config)
     return history, [weight.copy() for weight in loop.network.get_weights()]
+
+
+def test_the_caller_s_random_numbers_go_on_as_before() -> None:
+    random.seed(5)
+    expected = random.random()
+    random.seed(5)
+    fitted(loop_for(CONFIG))
+    assert random.random() == expected
 
 
 def test_it_trains_as_keras_does() -> None:

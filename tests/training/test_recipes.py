@@ -89,7 +89,7 @@ def history() -> pd.DataFrame:
     return sample_bars("AAPL").iloc[-900:]
 
 
-OWN_BY_DEFAULT = {"midprice-rollout", "stacked-10", "updown-30"}
+OWN_BY_DEFAULT = {"midprice-rollout", "stacked-10"}
 """Forms with the most of their own; the others are tried with the slow tests."""
 
 
