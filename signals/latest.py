@@ -13,7 +13,8 @@ from . import rules
 from .arrays import FloatArray
 from .bars import COLUMNS, SURE, infer_interval
 from .errors import BarsError, ModelError
-from .model import Model, load_model, usable_bars
+from .model import Model, load_model
+from .windows import usable_bars
 
 if TYPE_CHECKING:
     from .card import Card

@@ -14,29 +14,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
 from .arrays import BoolArray, Float32Array, FloatArray
 from .errors import BarsError, ModelError, did_you_mean
 from .heads import OUTPUTS
 from .store import digest
+from .windows import as_input, input_columns, inside, windows_of
 
 if TYPE_CHECKING:
     from .card import Card
 
 __all__ = [
     "MANIFEST",
-    "Float32Array",
-    "FloatArray",
     "Model",
     "load_model",
     "open_session",
     "run_all",
     "run_windows",
     "sample_model",
-    "usable_bars",
-    "windows_of",
 ]
 
 MANIFEST = "chain.json"
@@ -44,12 +40,6 @@ MANIFEST = "chain.json"
 
 CHUNK = 512
 """Windows in one inference call: enough to be fast, few enough to bound the memory."""
-
-SMALLEST = float(np.finfo(np.float32).tiny)
-"""The smallest price; numbers below may be flushed to 0, depending on the processor."""
-
-LOWEST = np.array([SMALLEST, SMALLEST, SMALLEST, SMALLEST, 0.0])
-HIGHEST = float(np.finfo(np.float32).max)
 
 GOLDEN_TOLERANCE = 1e-4
 """For the golden pair on other processors; on one machine it repeats to about 1e-7."""
@@ -106,18 +96,18 @@ class Model:
         return self._run(bars, "forecast", (len(self.card.columns),))
 
     def _run(self, bars: FloatArray, output: str, shape: tuple[int, ...]) -> FloatArray:
-        window, columns = self.card.window, _columns(self.card.uses_volume)
+        window, columns = self.card.window, input_columns(self.card.uses_volume)
         if bars.ndim != 2 or not columns <= bars.shape[1] <= 5:
             raise BarsError(
                 f"expected bars of shape (n, {columns}): open, high, low, close"
                 f"{', volume' if columns == 5 else ''}; found shape {bars.shape}."
             )
-        inside = _inside(bars[:, :columns])
-        if len(bars) == window and inside.all():  # streaming: what follows would cost a tenth more
-            one = _as_input(bars, columns)[None]
+        seen = inside(bars[:, :columns])
+        if len(bars) == window and seen.all():  # streaming: what follows would cost a tenth more
+            one = as_input(bars, columns)[None]
             return run_windows(self.session, one, output=output).astype(np.float64)
-        usable: BoolArray = np.logical_and.reduce(inside, axis=1)
-        windows = windows_of(_as_input(np.where(usable[:, None], bars, 1.0), columns), window)
+        usable: BoolArray = np.logical_and.reduce(seen, axis=1)
+        windows = windows_of(as_input(np.where(usable[:, None], bars, 1.0), columns), window)
         scores = np.full((len(windows), *shape), np.nan)
         rows = np.flatnonzero(windows_of(usable[:, None], window).all(axis=(1, 2)))
         # Rows are picked chunk by chunk: picking copies, and all windows at once may not fit.
@@ -128,40 +118,6 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return load_model, (str(self.path),)
-
-
-def usable_bars(bars: FloatArray, *, uses_volume: bool) -> BoolArray:
-    """Return which of `bars`, shape (n, 5), a model may see, as shape (n,).
-
-    Prices must be finite and positive as float32, where the smallest numbers may count as 0;
-    volume, where the model uses it, finite and at least 0.
-    """
-    return np.logical_and.reduce(_inside(bars[:, : _columns(uses_volume)]), axis=1)
-
-
-def _inside(seen: FloatArray) -> BoolArray:
-    # NaN fails both comparisons.
-    return (seen >= LOWEST[: seen.shape[1]]) & (seen <= HIGHEST)
-
-
-def _columns(uses_volume: bool) -> int:
-    return 5 if uses_volume else 4
-
-
-def _as_input(bars: FloatArray, columns: int) -> Float32Array:
-    """Return the first `columns` of `bars` as float32, and 0 for a volume that is not used."""
-    if columns == 5:
-        return bars.astype(np.float32, order="C")
-    values = np.zeros((len(bars), 5), np.float32)
-    values[:, :columns] = bars[:, :columns]
-    return values
-
-
-def windows_of(bars: npt.NDArray[Any], window: int) -> npt.NDArray[Any]:
-    """Return all windows of `bars`, (n, 5), as a view: (max(0, n - window + 1), window, 5)."""
-    if len(bars) < window:
-        return np.empty((0, window, bars.shape[1]), bars.dtype)
-    return np.lib.stride_tricks.sliding_window_view(bars, window, axis=0).transpose(0, 2, 1)
 
 
 def run_windows(

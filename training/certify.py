@@ -14,19 +14,14 @@ import onnx
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from ..signals.arrays import Float32Array
 from ..signals.bars import COLUMNS, bars_digest, check_bars, infer_interval
 from ..signals.card import RECURRENT, Card, Certificate, Golden, seal
 from ..signals.errors import ModelError
 from ..signals.heads import OUTPUTS, Head
-from ..signals.model import (
-    CHUNK,
-    Float32Array,
-    open_session,
-    run_all,
-    run_windows,
-    windows_of,
-)
+from ..signals.model import CHUNK, open_session, run_all, run_windows
 from ..signals.store import canonical_json, digest, write_atomic
+from ..signals.windows import windows_of
 from .canonical import canonicalise, operator_counts
 from .convert import Predict, Traced, trace
 from .parity import TOLERANCE, compare, weights_of

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from ..signals.arrays import Float32Array
 from ..signals.bars import COLUMNS
 from ..signals.errors import ModelError
-from ..signals.model import Float32Array
 from .backend import tensorflow
 from .canonical import OPSET
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from ..signals.arrays import FloatArray
+from ..signals.arrays import Float32Array, FloatArray
 from ..signals.heads import CENTRES, OUTPUTS, Head
-from ..signals.model import CHUNK, Float32Array
+from ..signals.model import CHUNK
 from .backend import repeatable_tensorflow
 from .config import TrainingConfig
 from .course import Course, Epoch, Part, Steering, finite, milestones, stretches

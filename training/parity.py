@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..signals.arrays import FloatArray
+from ..signals.arrays import Float32Array, FloatArray
 from ..signals.heads import CENTRES, OUTPUTS, Head
-from ..signals.model import CHUNK, Float32Array, run_all
+from ..signals.model import CHUNK, run_all
 from .convert import Predict, predictor
 
 __all__ = ["TOLERANCE", "compare", "compare_windows", "weights_of"]

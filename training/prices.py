@@ -12,8 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..signals.arrays import FloatArray
-from ..signals.model import Float32Array
+from ..signals.arrays import Float32Array, FloatArray
 from .config import FieldName
 from .features import LEVEL
 from .scalings import affine_constants

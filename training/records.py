@@ -12,8 +12,9 @@ import pandas as pd
 
 from ..signals.bars import COLUMNS, bars_digest
 from ..signals.errors import ModelError
-from ..signals.model import load_model, windows_of
+from ..signals.model import load_model
 from ..signals.store import canonical_json, write_atomic
+from ..signals.windows import windows_of
 from .fit import Trained
 from .parity import compare
 from .task import Task

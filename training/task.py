@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 from pydantic import JsonValue
 
-from ..signals.arrays import FloatArray
+from ..signals.arrays import Float32Array, FloatArray
 from ..signals.bars import COLUMNS, bars_digest
 from ..signals.errors import BarsError
-from ..signals.model import Float32Array, windows_of
+from ..signals.windows import windows_of
 from .certify import Facts, training_hash
 from .config import TrainingConfig
 from .course import Part

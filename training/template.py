@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from ..signals.model import Float32Array
+from ..signals.arrays import Float32Array
 from .convert import PROBABILITY, Traced, convert, trace
 
 __all__ = ["trace_for_reuse"]

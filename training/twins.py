@@ -24,8 +24,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ..signals.arrays import Float32Array
 from ..signals.errors import ModelError
-from ..signals.model import Float32Array
 from .cells import PeepholeCell
 
 __all__ = ["StandIn", "Twin", "inference_twin"]

@@ -23,7 +23,8 @@ import backtrader as bt
 import numpy as np
 from nextbar.backtests.replay import Rules, replay
 from nextbar.signals import LSTMDirection, load_model, sample_model
-from nextbar.signals.model import CHUNK, windows_of
+from nextbar.signals.model import CHUNK
+from nextbar.signals.windows import windows_of
 from nextbar.strategies import FollowDirection
 from nextbar.training import Facts, TrainingConfig, export
 from nextbar.training.backend import tensorflow

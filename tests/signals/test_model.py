@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from nextbar.signals import load_model, sample_model
 from nextbar.signals.card import SCHEMA, Card, Golden, seal
 from nextbar.signals.errors import BarsError, ModelError
-from nextbar.signals.model import CHUNK, Model, run_windows, windows_of
+from nextbar.signals.model import CHUNK, Model, run_windows
 from nextbar.signals.store import canonical_json, digest
+from nextbar.signals.windows import windows_of
 from onnx import TensorProto, helper, numpy_helper
 
 from ..markets import random_bars

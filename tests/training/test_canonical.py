@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nextbar.signals.bars import COLUMNS
 from nextbar.signals.errors import ModelError
-from nextbar.signals.model import open_session, run_windows, windows_of
+from nextbar.signals.model import open_session, run_windows
+from nextbar.signals.windows import windows_of
 from nextbar.training.canonical import OPSET, canonicalise, operator_counts
 from nextbar.training.convert import convert
 from nextbar.training.fit import Trained

@@ -18,7 +18,8 @@ import pytest
 from nextbar.signals import load_model
 from nextbar.signals.bars import COLUMNS, bars_digest
 from nextbar.signals.errors import BarsError, ExperimentError, ModelError
-from nextbar.signals.model import open_session, windows_of
+from nextbar.signals.model import open_session
+from nextbar.signals.windows import windows_of
 from nextbar.training import Facts, certify, export
 from nextbar.training import convert as converter
 from nextbar.training.backend import repeatable_tensorflow

@@ -15,7 +15,7 @@ import pytest
 from nextbar.signals import load_model
 from nextbar.signals.bars import COLUMNS, bars_digest
 from nextbar.signals.errors import BarsError, ModelError
-from nextbar.signals.model import windows_of
+from nextbar.signals.windows import windows_of
 from nextbar.training import TrainingConfig, fit, train
 from nextbar.training.fit import Epoch, Trained
 from nextbar.training.labels import direction_labels

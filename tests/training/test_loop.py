@@ -18,7 +18,7 @@ from ..markets import random_bars
 repeatable_tensorflow()
 
 import keras  # noqa: E402
-from nextbar.signals.model import windows_of  # noqa: E402
+from nextbar.signals.windows import windows_of  # noqa: E402
 from nextbar.training.networks import build_network  # noqa: E402
 
 CONFIG = TrainingConfig(units=(4,), window=6, epochs=3, batch_size=32, dropout=0.3)

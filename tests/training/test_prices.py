@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from nextbar.signals.bars import COLUMNS
-from nextbar.signals.model import windows_of
+from nextbar.signals.windows import windows_of
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.config import FIELDS, TrainingConfig
 from nextbar.training.labels import price_labels

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nextbar.signals.bars import COLUMNS, check_bars
-from nextbar.signals.model import windows_of
+from nextbar.signals.windows import windows_of
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.certify import Facts, export
 from nextbar.training.config import TrainingConfig

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nextbar.signals.model import open_session, run_windows, windows_of
+from nextbar.signals.model import open_session, run_windows
+from nextbar.signals.windows import windows_of
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.canonical import canonicalise
 from nextbar.training.config import RATIOS, TrainingConfig

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from nextbar.signals.bars import COLUMNS
 from nextbar.signals.errors import ModelError
-from nextbar.signals.model import open_session, run_windows, windows_of
+from nextbar.signals.model import open_session, run_windows
+from nextbar.signals.windows import windows_of
 from nextbar.training.backend import repeatable_tensorflow, tensorflow
 from nextbar.training.canonical import canonicalise, operator_counts
 from nextbar.training.convert import Predict, convert, predictor, trace

@@ -13,7 +13,7 @@ import pytest
 from nextbar.backtests import Experiment, tuning
 from nextbar.backtests.audit import AuditReport, audit_run, subject_of
 from nextbar.signals.bars import COLUMNS
-from nextbar.signals.model import windows_of
+from nextbar.signals.windows import windows_of
 from nextbar.training import TrainingConfig, loop, splits, walkforward
 from nextbar.training.config import Fold
 from nextbar.training.splits import make_folds

@@ -22,7 +22,8 @@ from nextbar.backtests.audit import (
     audit_training,
 )
 from nextbar.signals import LSTMDirection
-from nextbar.signals.model import open_session, run_windows, windows_of
+from nextbar.signals.model import open_session, run_windows
+from nextbar.signals.windows import windows_of
 from nextbar.training.config import FLAWS
 
 from ...markets import random_bars
