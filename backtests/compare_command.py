@@ -91,7 +91,13 @@ def compare(
     from ..training.recipes import recipe_named
     from .inputs import from_options, parts, training_config
     from .plan import Plan, read_plan
-    from .recipe_plan import check_recipe_options, on_own_split, recipe_fields, search_typed
+    from .recipe_plan import (
+        check_own_form,
+        check_recipe_options,
+        on_own_split,
+        recipe_fields,
+        search_typed,
+    )
 
     typed = {key for key in context.params if o.was_typed(context, key)}
     named = [*(symbols or ()), *(part for text in listed or () for part in parts(text))]
@@ -132,6 +138,7 @@ def compare(
         plan = from_options(Plan, fields | {k: v for k, v in counts.items() if k in typed})
         if faithful and chosen is not None:
             own = training_config(*given, base=chosen.faithful)
+            check_own_form(chosen, own)
     plan = plan.model_copy(update={"search": search_typed(plan.search, typed, storage, trials)})
     bars = _bars(plan, refresh=refresh)
     if chosen is not None and (full or faithful):
@@ -185,7 +192,7 @@ def _compare(
 
     experiment = experiment_of(plan, bars)
     if recipe is not None:
-        experiment = with_recipe(experiment, recipe)
+        experiment = with_recipe(experiment, recipe, plan)
     with console.Steps() as steps:
         if plan.search is not None:
             from .searching import search_first
@@ -194,14 +201,15 @@ def _compare(
         done = compare(
             experiment, bars, runs=runs, model=plan.model, workers=workers, on_step=steps
         )
+    if not as_json:
+        show_comparison(done)  # before what may fail
     faithful = None if own is None else _faithful(own, experiment, bars, done)
     if as_json:
         where: dict[str, Any] = {"folder": str(done.folder), "resumed": done.resumed}
         flawed = {} if faithful is None else {"faithful": faithful}
         console.say(json.dumps(where | done.summary | flawed, indent=2))
-        return
-    show_comparison(done)
-    show_origin(experiment.origin, faithful)
+    else:
+        show_origin(experiment.origin, faithful)
 
 
 def _faithful(

@@ -264,7 +264,10 @@ def shared_dates(bars: Mapping[str, pd.DataFrame]) -> pd.DatetimeIndex:
 
 
 def run_hash(experiment: Experiment, bars: Mapping[str, pd.DataFrame]) -> str:
-    """Return the digest of all that decides a run: config, bars, nextbar's version, schema."""
+    """Return the digest of all that decides a run: config, bars, nextbar's version, schema.
+
+    The origin of the settings is part of the config, for the report tells it.
+    """
     content: dict[str, Any] = {
         "experiment": experiment.model_dump(mode="json"),
         "bars": {

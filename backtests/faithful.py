@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..signals.bars import bars_digest, check_bars, periods_per_year
+from ..signals.errors import NextbarError
 from ..signals.heads import CENTRES
 from ..signals.indicators import indicator_of
 from ..signals.latest import open_model
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from ..training.task import Dates
 
 __all__ = ["faithful_facts"]
+
+ERRORS = ("rmse", "naive_rmse", "theils_u", "mase")
 
 OnEpoch = Callable[[str, "Epoch"], None]
 """Called with a symbol after every epoch."""
@@ -101,7 +104,10 @@ def faithful_facts(
         honest = _figures(case, experiment.training, done.folder / "models" / symbol / "lstm")
         strategies = done.summary["symbols"][symbol]["strategies"]
         honest |= {name: strategies["lstm"][name] for name in EARNED}
-        found = _finished(case) or _made(case, on_epoch)
+        try:
+            found = _finished(case) or _made(case, on_epoch)
+        except NextbarError as error:
+            raise type(error)(f"{symbol}, the tutorial's own form: {error}") from error
         symbols[symbol] = {"honest": honest, "own": found["figures"], "model": found["sha256"]}
         learnt[symbol] = Learnt(frame, case.path, found["learning"])
     meanings = {name: KNOWN_FLAWS[name].meaning for name in own.flaws}
@@ -121,7 +127,7 @@ def _made(case: Case, on_epoch: OnEpoch | None) -> dict[str, Any]:
         trained = fit_task(task, case.path, told)
         figures = _figures(case, case.own, case.path)
         earned = summary(_followed(case), periods_per_year(case.frame))
-        _note_look(case, trained.card.training_hash, earned["sharpe"])
+        _note_look(case, earned["sharpe"])
         content: dict[str, Any] = {
             "key": case.key,
             "sha256": digest(case.path.read_bytes()),
@@ -135,7 +141,7 @@ def _made(case: Case, on_epoch: OnEpoch | None) -> dict[str, Any]:
     return json.loads(text)
 
 
-def _note_look(case: Case, name: str, sharpe: float | None) -> None:
+def _note_look(case: Case, sharpe: float | None) -> None:
     """Count it as a trial, for its calls on the test days were looked at.
 
     The Sharpe ratio of a form with known flaws says nothing of how much honest ones differ.
@@ -143,7 +149,7 @@ def _note_look(case: Case, name: str, sharpe: float | None) -> None:
     changes = {"training": case.own, "symbols": (case.symbol,)}
     looked = case.experiment.model_copy(update=changes)
     known = None if case.own.flaws else sharpe
-    count_trials(looked, {case.symbol: case.frame}, name, case.folder.parent, known)
+    count_trials(looked, {case.symbol: case.frame}, case.key, case.folder.parent, known)
 
 
 def _dates(fold: Fold) -> Dates:
@@ -183,6 +189,8 @@ def _figures(case: Case, config: TrainingConfig, path: Path) -> dict[str, Any]:
     score = scores_of(path, frame, start)
     field = config.columns[0][0] if config.columns else config.target
     found: dict[str, Any] = {"field": field, "horizon": config.horizon, "target": config.target}
+    called = score[np.isfinite(score)] - centre
+    found["up_calls"] = float((called > band).mean()) if len(called) else None
     traded = direction_labels(frame, config.horizon, "open")["up"].to_numpy(np.float64)
     own = went_up(field_prices(frame, field), config.horizon, config.target)
     for name, up in (("traded", traded), ("label", own)):
@@ -196,5 +204,5 @@ def _figures(case: Case, config: TrainingConfig, path: Path) -> dict[str, Any]:
     column = config.columns[nearest]  # of the first field: each has all of its bars in a row
     forecast = model_forecasts(open_model(path), frame, start)[:, [nearest]]
     quality = quality_of(frame, [column], forecast, start)
-    errors = {name: getattr(quality, name) for name in ("rmse", "naive_rmse", "mase")}
+    errors = {name: getattr(quality, name) for name in ERRORS}
     return found | {"forecast": errors}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import pandas as pd
 from pydantic import BaseModel, ValidationError
@@ -104,7 +104,13 @@ def training_config(
         if name in typed:
             raise ExperimentError(f"{name} is given twice: leave one of them out.")
         typed[name] = value
-    return from_options(TrainingConfig, ({} if base is None else base.model_dump()) | typed)
+    try:
+        return from_options(TrainingConfig, ({} if base is None else base.model_dump()) | typed)
+    except ExperimentError as error:
+        if base is None:
+            raise
+        hint = "What a recipe says is changed with --setting NAME=VALUE."
+        raise ExperimentError(f"{error} {hint}") from error
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -115,14 +121,15 @@ def _setting(text: str) -> tuple[str, Any]:
         raise ExperimentError(f"--setting: expected NAME=VALUE, found {text!r}.")
     if name not in fields:
         raise ExperimentError(f"--setting: unknown {name!r}.{did_you_mean(name, fields)}")
-    if value.lower() == "none":
-        return name, None
-    return name, parts(value) if isinstance(fields[name].default, tuple) else value
+    if isinstance(fields[name].default, tuple):
+        return name, [] if value.lower() == "none" else parts(value)
+    optional = type(None) in get_args(fields[name].annotation)
+    return name, None if optional and value.lower() in ("none", "0") else value
 
 
 def parts(text: str) -> list[str]:
     """Return what stands between commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    return [part.strip() for part in text.strip("[] ").split(",") if part.strip()]
 
 
 def from_options(kind: type[ConfigT], fields: Mapping[str, Any]) -> ConfigT:

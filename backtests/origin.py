@@ -22,6 +22,15 @@ class RecipeOrigin(BaseModel):
     """Where the system was described, when, and on which bars, in words."""
     notes: tuple[str, ...]
     """What the tutorial left out or did wrongly, and what nextbar had to choose."""
+    changes: dict[str, Any] = {}
+    """Settings of the training that were typed in place of the recipe's."""
+
+    @property
+    def sentence(self) -> str:
+        """Whose settings they are, and what is other."""
+        typed = ", ".join(f"{name} = {value}" for name, value in sorted(self.changes.items()))
+        but = f", but for what was typed: {typed}" if typed else ""
+        return f"Settings of the recipe {self.name} ({self.title}){but}."
 
 
 class SearchOrigin(BaseModel):

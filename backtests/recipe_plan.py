@@ -14,10 +14,12 @@ from .origin import Origin, RecipeOrigin
 from .plan import Plan
 
 if TYPE_CHECKING:
+    from ..training.config import TrainingConfig
     from ..training.recipes import Recipe
     from ..training.search_space import Search
 
 __all__ = [
+    "check_own_form",
     "check_recipe_options",
     "on_own_split",
     "recipe_fields",
@@ -52,6 +54,15 @@ def check_recipe_options(recipe: Recipe | None, typed: Set[str]) -> None:
         )
 
 
+def check_own_form(recipe: Recipe, own: TrainingConfig) -> None:
+    """Raise ExperimentError when the tutorial's own form would be without its flaws."""
+    if recipe.faithful is not None and own.flaws != recipe.faithful.flaws:
+        raise ExperimentError(
+            "--setting flaws: what the tutorial's mistakes were worth is what --faithful shows:"
+            " leave one of them out."
+        )
+
+
 def recipe_fields(recipe: Recipe, *, full: bool) -> dict[str, Any]:
     """Return the fields of a plan that a recipe fills: its walk-forward form, or all of it.
 
@@ -75,10 +86,16 @@ def on_own_split(plan: Plan, recipe: Recipe, bars: Mapping[str, pd.DataFrame]) -
     return plan.model_copy(update={"folds": (recipe.fold(shared_dates(bars)),)})
 
 
-def with_recipe(experiment: Experiment, recipe: Recipe) -> Experiment:
-    """Return `experiment` with the recipe named as the origin of its settings."""
-    told = recipe.model_dump(include=set(RecipeOrigin.model_fields))
-    return experiment.model_copy(update={"origin": Origin(recipe=RecipeOrigin(**told))})
+def with_recipe(experiment: Experiment, recipe: Recipe, plan: Plan) -> Experiment:
+    """Return `experiment` with the recipe of its `plan` named as the origin of its settings."""
+    own_split = not isinstance(plan.folds, int)
+    base = (recipe.full if own_split else recipe.walk_forward).model_dump(mode="json")
+    typed = experiment.training.model_dump(mode="json")
+    origin = RecipeOrigin(
+        **recipe.model_dump(include={"name", "title", "source", "notes"}),
+        changes={name: value for name, value in typed.items() if value != base[name]},
+    )
+    return experiment.model_copy(update={"origin": Origin(recipe=origin)})
 
 
 def search_typed(

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from .console import say, show
-from .forms import NO_LEAK, NO_VERDICT, OWN_FORM, form_rows, moves_text
+from .forms import NO_LEAK, NO_VERDICT, OWN_FORM, form_rows, moves_text, worth_text
 from .origin import Origin
 
 __all__ = ["faithful_tables", "show_origin"]
@@ -17,6 +17,8 @@ __all__ = ["faithful_tables", "show_origin"]
 
 def show_origin(origin: Origin, faithful: Mapping[str, Any] | None) -> None:
     """Print a search and a recipe's notes, where there are such, and its own form's figures."""
+    if origin.recipe:
+        show(origin.recipe.sentence)
     if found := origin.search:
         best = found.trials[found.number]
         params = ", ".join(f"{name} = {_plain(value)}" for name, value in best["params"].items())
@@ -25,8 +27,11 @@ def show_origin(origin: Origin, faithful: Mapping[str, Any] | None) -> None:
             f" {found.number} had the least validation loss, {found.validation_loss:.6g}: {params}."
         )
     if faithful:
-        for table in faithful_tables(faithful):
+        for (symbol, forms), table in zip(
+            faithful["symbols"].items(), faithful_tables(faithful), strict=True
+        ):
             show(table)
+            show(f"{symbol}: {worth_text(forms)}")
         for name, meaning in faithful["flaws"].items():
             show(f"Flaw {name}: {meaning}.")
         if not faithful["flaws"]:

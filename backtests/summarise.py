@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from .experiment import SCHEMA, Experiment
 from .forecast_results import forecast_facts
 from .judgement import judge, mix, mixed_summary
 from .metrics import sharpe, summary
+from .result import Result
 from .table import Part
 from .trials import Trials, count_trials
 
@@ -128,7 +129,8 @@ def _refusals(parts: Mapping[str, Part]) -> list[str]:
         return []
     names = ", ".join(counts)
     total = sum(counts.values())
-    return [f"{total} orders were refused for lack of cash; lower the target ({names})."]
+    were = "order was" if total == 1 else "orders were"
+    return [f"{total} {were} refused for lack of cash; lower the target ({names})."]
 
 
 def _cautions(part: Part) -> list[str]:
@@ -145,6 +147,7 @@ def _cautions(part: Part) -> list[str]:
         found.append(f"{symbol}: the model was trained on {', '.join(trained_on)}.")
     if frame.attrs["interval"].endswith(("wk", "mo")):
         found.append(f"{symbol}: the verdict's rule was measured on days, not on longer bars.")
+    found += _idle(symbol, results)
     for name, result in results.items():
         who = f"{symbol}, {LABELS[name]}"
         if result.direction.any() and result.rejected.empty and result.orders.empty:
@@ -153,6 +156,21 @@ def _cautions(part: Part) -> list[str]:
                 " fractions or more cash."
             )
     return found
+
+
+def _idle(symbol: str, results: Mapping[str, Result]) -> Iterator[str]:
+    """Yield what shows that the LSTM has learnt nothing that its account depends on."""
+    lstm, placebo = results["lstm"], results.get("shuffled")
+    called = set(lstm.direction.astype(int))
+    if called <= {-1, 0}:
+        yield f"{symbol}: the LSTM called up on no bar of the test."
+    elif called == {1}:
+        yield f"{symbol}: the LSTM called up on every bar of the test."
+    elif placebo is not None and placebo.returns.equals(lstm.returns):
+        yield (
+            f"{symbol}: the LSTM earned what the same network earns on labels in random order, on"
+            " every bar: it has learnt nothing."
+        )
 
 
 def _call_quality(part: Part, dead_band: float) -> dict[str, Any]:

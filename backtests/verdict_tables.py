@@ -117,6 +117,8 @@ def _forecast_table(symbol: str, facts: Mapping[str, Any]) -> Table:
         "Right: the sign from today's price, which no order earns. U: the error over the naive"
         " one's; MASE: over the naive one's on the training bars, where prices may have been lower."
     )
+    if last > ahead:
+        table.caption += f" MASE at {last}: of the forecast {last} bars ahead."
     return table
 
 

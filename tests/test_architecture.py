@@ -158,6 +158,7 @@ def test_type_reports_are_switched_off_only_at_the_edges() -> None:
         "training/heads.py",
         "training/linear.py",
         "training/loop.py",
+        "training/seeding.py",
         "training/networks.py",
         "training/prices.py",
         "training/rollout.py",

@@ -212,7 +212,10 @@ def fit_prophet(prices: FloatArray, steps: int) -> Forecast:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Keep what Prophet says of itself off the terminal; its errors are raised all the same."""
+    """Keep what Prophet says of itself off the terminal; its errors are raised all the same.
+
+    For one thread at a time: logging is switched off for all.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # cmdstanpy resets the level of its own logger
     try:

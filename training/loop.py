@@ -9,9 +9,7 @@ network serves all fits of its shape, and every fit begins by overwriting all of
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +22,7 @@ from .backend import repeatable_tensorflow
 from .config import TrainingConfig
 from .course import Course, Epoch, Part, Steering, finite, milestones, stretches
 from .measures import accuracy
+from .seeding import check_states, seeded
 from .template import trace_for_reuse
 
 __all__ = ["Loop", "loop_for"]
@@ -196,6 +195,7 @@ class Loop:
         signature = (features, labels, order, size)
         self._pass = tf.function(one_pass, input_signature=signature, autograph=False)
         self._score = tf.function(score, input_signature=(features,), autograph=False)
+        check_states(self._pass, [*learner.variables, *optimizer.variables], config)
         if config.stateful:
             from .stateful import stateful_pass
 
@@ -224,23 +224,8 @@ def _new(config: TrainingConfig) -> tuple[Any, Any]:
         "rmsprop": keras.optimizers.RMSprop,
         "sgd": keras.optimizers.SGD,
     }
-    with _seeded(config.seed):
+    with seeded(config.seed):
         network = build_network(config)
     optimizer = kinds[config.optimizer](config.learning_rate, global_clipnorm=config.clip_norm)
     optimizer.build(network.trainable_variables)
     return network, optimizer
-
-
-@contextmanager
-def _seeded(seed: int) -> Generator[None]:
-    """Seed Python's generator, from which keras draws all of its seeds; put it back afterwards.
-
-    keras' own set_random_seed would also empty tensorflow's cache of kernels, and every traced
-    function would be set up again: three quarters of the time of a small fit.
-    """
-    before = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before)

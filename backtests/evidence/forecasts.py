@@ -19,6 +19,9 @@ EVEN = 0.005
 ALIKE = 0.8
 """From this correlation on, a chart of two prices seems to show one."""
 
+FAR = 2.0
+"""From this multiple of the naive error on, it does not."""
+
 
 @dataclass(frozen=True)
 class StepError:
@@ -53,9 +56,12 @@ class ForecastQuality:
     correlation, correlation_today : float or None
         Of the forecast with the price it forecasts, and with today's.
     late : bool or None
-        Whether the forecast goes with today's price (a correlation of 0.8 or more) and is nearer
-        to it, by root mean square, than to the one it forecasts: on a chart it then follows the
-        truth, but late. Of two distant lines one is nearer by chance: that is no illusion.
+        Whether a chart seems to show the truth (a correlation with today's price of 0.8 or more,
+        an error below twice the naive one's) although the forecast is nearer, by root mean square,
+        to today's price than to the one it forecasts: it follows the truth, but late. Of two
+        distant lines one is nearer by chance: that is no illusion.
+    bias : float or None
+        Mean error over the mean price that came true; below 0 where forecasts are too low.
     calls : int
         Bars on which the price moved and the forecast was another than today's price.
     hit_rate, base_rate : float or None
@@ -76,6 +82,7 @@ class ForecastQuality:
     correlation: float | None
     correlation_today: float | None
     late: bool | None
+    bias: float | None
     calls: int
     hit_rate: float | None
     base_rate: float | None
@@ -151,6 +158,8 @@ def _quality(
     up = _mean(rose)
     apart, alike = _root(_mean((said - start) ** 2)), _correlation(said, start)
     near = None if apart is None or rmse is None else apart < rmse
+    ratio = _ratio(rmse, naive_rmse)
+    seems = ratio is not None and ratio < FAR and (alike or 0.0) >= ALIKE
     return ForecastQuality(
         bars=len(said),
         mse=_mean((said - true) ** 2),
@@ -159,10 +168,11 @@ def _quality(
         naive_mae=_mean(np.abs(start - true)),
         naive_rmse=naive_rmse,
         mase=steps[0].mase,
-        theils_u=_ratio(rmse, naive_rmse),
+        theils_u=ratio,
         correlation=_correlation(said, true),
         correlation_today=alike,
-        late=near and (alike or 0.0) >= ALIKE,
+        late=near and seems,
+        bias=_ratio(_mean(said - true), _mean(true)),
         calls=int(called.sum()),
         hit_rate=_mean(rise == rose),
         base_rate=None if up is None else max(up, 1.0 - up),
@@ -187,8 +197,12 @@ def forecast_sentence(quality: ForecastQuality) -> str:
         return f"{first}.{_hits(quality)}"
     first = "It is no better than repeating today's price"
     if ratio > 1.0 + EVEN:
-        more = f"{ratio - 1:.0%} larger" if ratio < 2 else f"{ratio:.1f} times as large"
+        more = f"{ratio - 1:.0%} larger" if ratio < FAR else f"{ratio:.1f} times as large"
         first += f": its error is {more}"
+        if quality.bias is not None and ratio >= FAR:
+            first += (
+                f", {abs(quality.bias):.1%} too {'low' if quality.bias < 0 else 'high'} on average"
+            )
     if quality.late:
         return (
             f"{first}. It looks like the truth only because it follows it late: it is nearer to"

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ..forecasting import Forecasts
-from ..forms import NO_LEAK, OWN_FORM, form_rows, moves_text
+from ..forms import NO_LEAK, OWN_FORM, form_rows, moves_text, worth_text
 from . import curves, figures, tables
 from .forecasts import forecast_section
 from .headline import Headline
@@ -48,14 +48,16 @@ def _headline(content: Mapping[str, Any]) -> Headline:
     experiment, flaws = content["experiment"], content["flaws"]
     recipe, bars = experiment["origin"]["recipe"], [p["bars"] for p in content["symbols"].values()]
     first, last = min(b["test_first"] for b in bars), max(b["test_last"] for b in bars)
+    changes: list[str] = [] if recipe is None else sorted(recipe["changes"])
+    typed = f", but for what was typed ({', '.join(changes)})" if changes else ""
+    mistakes = ", mistakes included" if flaws else ""
     epochs = max(len(p["learning"]["history"]) for p in content["symbols"].values())
     return Headline(
         word="Tutorial's own form",
         sentence="The tutorial's own form: no verdict is ever made of it.",
         meaning=(
-            f"It was trained as the tutorial does it{', mistakes included' if flaws else ''}, and"
-            " called the test bars of the honest form. Its figures are in no table of the"
-            " comparison."
+            f"It was trained as the tutorial does it{typed}{mistakes}, and called the test bars of"
+            " the honest form. Its figures are in no table of the comparison."
         ),
         tone="down" if flaws else "quiet",
         facts=[
@@ -86,6 +88,7 @@ def _section(
         "number": number,
         "table": Table([(text, "") for text in HEAD], [rows]),
         "moves": moves_text(part),
+        "worth": worth_text(part),
         "forecasts": forecast_section(facts, pictures, number),
         "loss": Markup(loss),
         "idle": IDLE[content["head"]],

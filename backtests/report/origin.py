@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ..origin import RecipeOrigin
 from .tables import NOT_DEFINED, Line, Table, count
 
 __all__ = ["OriginSection", "origin_section"]
@@ -31,7 +32,7 @@ def origin_section(origin: Mapping[str, Any]) -> OriginSection | None:
         return None
     lines: list[tuple[str, str]] = []
     if recipe is not None:
-        lines.append((f"Settings of the recipe {recipe['name']}: {recipe['title']}.", "source"))
+        lines.append((RecipeOrigin.model_validate(recipe).sentence, "source"))
     said = "" if search is None else _sentence(search)
     if search is not None:
         lines.append((said, "trials"))

@@ -106,6 +106,12 @@ def test_a_distant_forecast_is_not_late_by_chance(seed):
     assert np.sqrt(np.mean((50 + noise[:, 0] - today) ** 2)) < low.rmse
     assert low.late is False
     assert "looks like" not in forecast_sentence(low)
+    for far in (today - 30, 0.2 * today, 2 * today):
+        found = quality(np.stack([far] * 3, axis=1), actual, today, ahead, training)
+        assert found.late is False
+        assert found.bias == pytest.approx((far - actual[:, 0]).mean() / actual[:, 0].mean())
+        way = "high" if far[0] > today[0] else "low"
+        assert f"% too {way} on average. It has the sign" in forecast_sentence(found)
 
 
 @given(SEEDS)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from nextbar.backtests.faithful import faithful_facts
+from nextbar.backtests.faithful import Case, _note_look, faithful_facts
 from nextbar.backtests.forms import NO_VERDICT
 from nextbar.backtests.recipe_tables import faithful_tables
 from nextbar.backtests.trials import trials_by_now
@@ -22,7 +22,7 @@ from nextbar.signals.ledger import read_trials
 from nextbar.training import TrainingConfig
 from rich.console import Console
 
-from ..simulations.recipes import tables, up_calls
+from ..simulations.recipes import habits, tables
 from .faithful_runs import RECIPE, Done, command, copied, faithful_run
 
 # keras 3.15 reads its variables with numpy 1's `__array__`.
@@ -132,6 +132,16 @@ def test_a_look_at_the_test_is_a_trial(done: Done) -> None:
     assert stored(done)["trials"] == 1, "what was known when the verdict was made"
 
 
+def test_a_look_at_other_costs_is_another_trial(done: Done, tmp_path: Path) -> None:
+    comparison = copied(done, tmp_path)
+    ledger = comparison.folder.parent / "ledger.jsonl"
+    dear = done.experiment.model_copy(update={"cost_bps": 9.0})
+    for experiment, trials in ((done.experiment, 2), (dear, 3), (dear, 3)):
+        case = Case(done.own, experiment, done.bars["AAPL"], comparison.folder)
+        _note_look(case, None)
+        assert len(read_trials(ledger)) == trials
+
+
 def test_it_is_found_finished_unless_something_changed(done: Done, tmp_path: Path) -> None:
     runs = shutil.copytree(done.runs, tmp_path / "runs")
     (folder,) = (path.parent for path in runs.glob("*/results.json"))
@@ -179,8 +189,8 @@ def test_it_is_printed(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_page_of_recipes_is_made_of_it(done: Done) -> None:
-    before, after = up_calls(done.facts, "AAPL")
-    facts = done.facts | {"up_calls": (before, after)}
+    calls = habits(done.facts, "AAPL")
+    facts = done.facts | {"habits": calls}
     honest, own = tables({"stacked-10": facts}, "AAPL").strip().split("\n\n")
     for part, figures in ((honest, "honest"), (own, "own")):
         lines = part.splitlines()
@@ -190,7 +200,8 @@ def test_the_page_of_recipes_is_made_of_it(done: Done) -> None:
         assert f"| {found['forecast']['rmse']:.3g} |" in lines[2]
         assert f"| {found['traded']['accuracy']:.1%} |" in lines[2]
     assert done.facts["evidence"]["verdict"]["sentence"] in honest
-    assert f"| {before:.0%} | {after:.0%} |" in honest
+    shown = f"| {calls['correlation']:+.2f} | {calls['before']:.0%} | {calls['from']:.0%} |"
+    assert shown in honest
 
 
 @pytest.mark.parametrize("head", ["direction", "position"])

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nextbar.backtests.faithful import faithful_facts
-from nextbar.backtests.forms import NO_LEAK, form_rows, moves_text
+from nextbar.backtests.forms import NO_LEAK, form_rows, moves_text, worth_text
 from nextbar.backtests.report import render_faithful
 from nextbar.signals import load_model
 from nextbar.signals.bars import COLUMNS
@@ -78,10 +78,15 @@ def test_its_table_is_that_of_the_terminal(done: Done, page: str) -> None:
     assert [tuple(row) for row in table[1:]] == [
         (name.strip(), *cells) for name, *cells in form_rows(forms)
     ]
-    assert len(table) == 10
-    honest, own = (forms[kind]["forecast"]["rmse"] for kind in ("honest", "own"))
-    assert table[1] == ["Next bar: RMSE", f"{honest:.4g}", f"{own:.4g}", f"{own - honest:+.4g}"]
+    assert len(table) == 12
+    honest, own = (forms[kind]["forecast"] for kind in ("honest", "own"))
+    # Opens and closes are two prices: only what has no unit can be compared.
+    assert table[1] == ["Next bar: RMSE", f"{honest['rmse']:.4g}", f"{own['rmse']:.4g}", "n/a"]
+    one, other = honest["theils_u"], own["theils_u"]
+    assert table[3] == ["Next bar: Theil's U", f"{one:.2f}", f"{other:.2f}", f"{other - one:+.2f}"]
     assert moves_text(forms) in Page(page).text
+    assert worth_text(forms) in Page(page).text
+    assert "but for what was typed (epochs, units)" in Page(page).text
 
 
 def test_its_pictures_are_of_the_own_form_on_the_test_bars(done: Done, page: str) -> None:
@@ -164,7 +169,7 @@ def test_without_the_course_of_its_training_it_is_trained_again(
 
 FIGURES = {
     "field": "mid", "horizon": 50, "target": "close", "total_return": None, "sharpe": None,
-    "forecast": {"rmse": 1.5, "naive_rmse": 1.0, "mase": None},
+    "forecast": {"rmse": 1.5, "naive_rmse": 1.0, "theils_u": 1.5, "mase": None}, "up_calls": 0.5,
     "traded": {"calls": 9, "accuracy": 0.5, "base_rate": 0.6},
     "label": {"calls": 9, "accuracy": None, "base_rate": None},
 }  # fmt: skip
@@ -207,9 +212,20 @@ def test_a_form_without_prices_has_a_table_and_a_loss_curve(done: Done) -> None:
     ids = [attrs["id"] for _, attrs in parsed.tags if "id" in attrs]
     assert [name for name in ids if re.match(r"loss|forecast", name)] == ["loss-0"]
     (table,) = (table for table in parsed.tables if table[0][0] == "Figure")
-    assert len(table) == 7
+    assert len(table) == 8
     assert "RMSE" not in parsed.text
     assert "ln 2" in parsed.text
+
+
+def test_what_the_own_form_was_worth_in_words() -> None:
+    better = FIGURES | {"sharpe": 0.75, "up_calls": 1.0}
+    honest = FIGURES | {"sharpe": 0.5, "forecast": FIGURES["forecast"] | {"theils_u": 1.04}}
+    said = worth_text({"honest": honest, "own": better})
+    assert said.startswith("The own form calls up on every bar. The error of the own form is 1.50")
+    assert "the honest one 1.04 times. Its Sharpe ratio is 0.25 higher." in said
+    down = FIGURES | {"up_calls": 0.0, "forecast": None}
+    both = worth_text({"honest": down, "own": down})
+    assert both.startswith("Both forms call down on every bar, so right calls say nothing. This is")
 
 
 def test_what_is_not_wrong_is_not_said(done: Done) -> None:
@@ -256,7 +272,8 @@ def test_everything_is_escaped(done: Done) -> None:
     bad = [f"</script><img src=x onerror=alert({i})>&amp;" for i in range(8)]
     content, drawn = made_up(done, symbols=(bad[0],), flaws={bad[1]: bad[2]})
     content["experiment"]["origin"]["recipe"] = {
-        "name": bad[3], "title": bad[4], "source": bad[5], "notes": [bad[6]]
+        "name": bad[3], "title": bad[4], "source": bad[5], "notes": [bad[6]],
+        "changes": {bad[6]: bad[6]},
     }  # fmt: skip
     content["symbols"][bad[0]]["own"] = FIGURES | {"field": bad[7]}
     parsed = Page(render_faithful(content, drawn))

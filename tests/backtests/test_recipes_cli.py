@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from nextbar.backtests.cli import app
-from nextbar.backtests.plan import Plan
-from nextbar.backtests.recipe_plan import on_own_split, recipe_fields
+from nextbar.backtests.plan import Plan, experiment_of
+from nextbar.backtests.recipe_plan import on_own_split, recipe_fields, with_recipe
 from nextbar.signals import sample_bars
 from nextbar.signals.errors import ExperimentError
 from nextbar.signals.ledger import read_trials
@@ -98,6 +98,14 @@ def test_all_of_a_recipe_is_shown(recipe: Recipe, here: Path) -> None:
             "--first-test lays folds out, and --faithful takes",
         ),
         ((*COMPARE, "--recipe", "stacked-60", "--model", "m.onnx"), "leave --model out"),
+        (
+            (*COMPARE, "--recipe", "stacked-10", "--faithful", "--setting", "flaws=none"),
+            "what the tutorial's mistakes were worth is what --faithful shows",
+        ),
+        (
+            (*COMPARE, "--recipe", "averages", "--setting", "head=direction"),
+            "What a recipe says is changed with --setting NAME=VALUE.",
+        ),
         ((*COMPARE, "--recipe", "stacked-60", "--trials", 3), "--trials is for a search"),
         ((*COMPARE, "--storage", "sqlite:///s.db"), "--storage is for a search"),
         (
@@ -149,6 +157,22 @@ def test_symbols_come_from_both_places(here: Path, monkeypatch: pytest.MonkeyPat
     changes = {"units": (8, 8), "patience": None, "augment": 0}
     assert dialled.training == recipe.walk_forward.model_copy(update=changes)
     assert dialled.rivals == ("knn", "arima")
+
+
+def test_what_was_typed_beside_a_recipe_is_told() -> None:
+    recipe, bars = recipe_named("stacked-60"), {"IBM": sample_bars("IBM")}
+    for full in (False, True):
+        plan = Plan(symbols=("IBM",), **recipe_fields(recipe, full=full))
+        plan = on_own_split(plan, recipe, bars) if full else plan
+        told = with_recipe(experiment_of(plan, bars), recipe, plan).origin.recipe
+        assert told is not None
+        assert (told.name, told.changes) == (recipe.name, {})
+        typed = plan.training.model_copy(update={"epochs": 3, "seed": 1})
+        plan = plan.model_copy(update={"training": typed})
+        told = with_recipe(experiment_of(plan, bars), recipe, plan).origin.recipe
+        assert told is not None
+        assert told.changes == {"epochs": 3, "seed": 1}
+        assert "but for what was typed: " in told.sentence
 
 
 def test_full_is_the_tutorials_own_split() -> None:

@@ -68,7 +68,7 @@ def test_an_ordinary_run_shows_nothing_of_it():
 
 def test_a_recipe_is_named_below_the_verdict_and_told_before_the_settings():
     page = own_text(page_of(recipe=RECIPE))
-    line = "Settings of the recipe stacked-60: Four LSTM layers on windows of 60 opens."
+    line = "Settings of the recipe stacked-60 (Four LSTM layers on windows of 60 opens)."
     wanted = [
         'id="verdict"', "</section>", f'<p class="origin">{line} (<a href="#origin">source</a>)',
         "<nav", 'id="method"', f'<h3 id="origin">{HEADING}</h3>', "A tutorial, GOOG daily",
@@ -76,11 +76,17 @@ def test_a_recipe_is_named_below_the_verdict_and_told_before_the_settings():
     ]  # fmt: skip
     places = [page.index(text) for text in wanted]
     assert places == sorted(places)
-    assert [page.count(text) for text in (line, 'id="origin"')] == [1, 1]
+    assert [page.count(text) for text in (line, 'id="origin"')] == [2, 1]
     assert Page(page).table("Recipe") == {
         "Recipe": ["stacked-60"], "Title": [RECIPE["title"]], "Source": [RECIPE["source"]]
     }  # fmt: skip
     assert "search" not in Page(page).text
+
+
+def test_what_was_typed_in_place_of_the_recipes_is_told():
+    changed = RECIPE | {"changes": {"epochs": 3, "units": [8]}}
+    text = Page(page_of(recipe=changed)).text
+    assert "windows of 60 opens), but for what was typed: epochs = 3, units = [8]. (source)" in text
 
 
 def test_a_recipe_without_notes_has_no_list_of_them():

@@ -24,14 +24,15 @@ from nextbar.signals import load_model, sample_bars
 from nextbar.signals.errors import ExperimentError
 from nextbar.signals.heads import CENTRES
 from nextbar.training.recipes import Recipe, recipe_named, recipes
+from scipy.stats import spearmanr
 
 NEXTBAR = (sys.executable, "-c", "from nextbar.backtests.cli import main; main()")
 
 BEAT = 60.0
 """Seconds between two lines on a recipe that is not done."""
 
-HONEST = ("Recipe", "Test bars", "RMSE", "Naive", "MASE", "Up calls before", "Up calls",
-          "Right calls", "Base rate", "Sharpe", "Buy & hold", "Verdict")  # fmt: skip
+HONEST = ("Recipe", "Test bars", "RMSE", "Naive", "MASE", "Score and price", "Up calls before",
+          "Up calls", "Right calls", "Base rate", "Sharpe", "Buy & hold", "Verdict")  # fmt: skip
 OWN = ("Recipe", "Known flaws", "RMSE", "Naive", "Right calls, traded", "Base rate",
        "Right calls, own label", "Base rate", "Sharpe")  # fmt: skip
 
@@ -55,20 +56,25 @@ def result_of(recipe: Recipe, symbol: str, runs: Path, say: Callable[[str], None
     if process.returncode:
         raise ExperimentError(f"{recipe.name}: ended with {process.returncode}")
     facts = json.loads(output)
-    return facts | {"up_calls": up_calls(facts, symbol)}
+    return facts | {"habits": habits(facts, symbol)}
 
 
-def up_calls(facts: Mapping[str, Any], symbol: str) -> tuple[float, float]:
-    """Return the share of up calls of the honest model on the bars before its test, and from it on.
+def habits(facts: Mapping[str, Any], symbol: str) -> dict[str, float]:
+    """Return how the honest model's calls hang on the price: of levels, or of moves?
 
-    Before the test it is in-sample. Where the two lie far apart the model knows levels, not moves.
+    ``correlation``: Spearman's, of score and close on the bars before the test, which are
+    in-sample. ``before`` and ``from``: shares of up calls before the test, and from it on.
     """
     (path,) = (Path(facts["folder"]) / "models" / symbol / "lstm").glob("*.onnx")
     model, bars = load_model(path), sample_bars(symbol)
-    up = model.score(bars.to_numpy(np.float64)) > CENTRES[model.card.head]
-    decided = bars.index[model.card.window - 1 :]
-    test = decided >= facts["symbols"][symbol]["bars"]["test_first"]
-    return float(up[~test].mean()), float(up[test].mean())
+    score, decided = model.score(bars.to_numpy(np.float64)), bars.iloc[model.card.window - 1 :]
+    before = np.asarray(decided.index < facts["symbols"][symbol]["bars"]["test_first"])
+    up = score > CENTRES[model.card.head]
+    return {
+        "correlation": float(spearmanr(score[before], decided["close"][before]).statistic),
+        "before": float(up[before].mean()),
+        "from": float(up[~before].mean()),
+    }
 
 
 def text(value: float | None, form: str) -> str:
@@ -93,7 +99,8 @@ def honest_row(name: str, facts: Mapping[str, Any], symbol: str) -> str:
             text(quality.get("rmse"), "{:.3g}"),
             text(quality.get("naive_rmse"), "{:.3g}"),
             text(quality.get("mase"), "{:.2f}"),
-            *(text(share, "{:.0%}") for share in facts["up_calls"]),
+            text(facts["habits"]["correlation"], "{:+.2f}"),
+            *(text(facts["habits"][part], "{:.0%}") for part in ("before", "from")),
             text(calls["accuracy"], "{:.1%}"),
             text(None if rate is None else max(rate, 1 - rate), "{:.1%}"),
             text(strategies["lstm"]["sharpe"], "{:.2f}"),

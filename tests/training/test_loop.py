@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
+from nextbar.signals.errors import ModelError
+from nextbar.training import loop
 from nextbar.training.backend import repeatable_tensorflow
 from nextbar.training.config import TrainingConfig
 from nextbar.training.course import Course, Part
@@ -19,7 +23,11 @@ repeatable_tensorflow()
 
 import keras  # noqa: E402
 from nextbar.signals.windows import windows_of  # noqa: E402
-from nextbar.training.networks import build_network  # noqa: E402
+from nextbar.training.networks import (  # noqa: E402
+    ARCHITECTURES,
+    build_network,
+    recurrent_layer,
+)
 
 CONFIG = TrainingConfig(units=(4,), window=6, epochs=3, batch_size=32, dropout=0.3)
 
@@ -41,6 +49,55 @@ def test_the_caller_s_random_numbers_go_on_as_before() -> None:
     random.seed(5)
     fitted(loop_for(CONFIG))
     assert random.random() == expected
+
+
+class Noise(keras.layers.Layer):
+    """Noise from keras' global generator, or from one of its own."""
+
+    def __init__(self, own: bool) -> None:
+        super().__init__()
+        self.seed = keras.random.SeedGenerator() if own else None
+
+    def call(self, signal: Any, training: bool = False) -> Any:
+        if not training:
+            return signal
+        return signal + 0.1 * keras.random.normal(keras.ops.shape(signal), seed=self.seed)
+
+
+def added(monkeypatch: pytest.MonkeyPatch, layer: Callable[[], Any]) -> TrainingConfig:
+    """Return a config of an architecture with one more layer."""
+
+    def architecture(config: TrainingConfig, signal: Any) -> Any:
+        return layer()(recurrent_layer(config, config.units[0], last=True)(signal))
+
+    monkeypatch.setitem(ARCHITECTURES, "added", architecture)
+    monkeypatch.setattr(loop, "_loop", lru_cache(loop._loop.__wrapped__))
+    return CONFIG.model_copy(update={"architecture": "added"})
+
+
+def drawn() -> Any:
+    layer = keras.layers.Dense(3)
+    layer.build((None, CONFIG.units[0]))
+    layer.set_weights([np.random.normal(size=(CONFIG.units[0], 3)), np.zeros(3)])  # noqa: NPY002
+    return layer
+
+
+@pytest.mark.parametrize("layer", [partial(Noise, True), drawn], ids=["noise", "weights"])
+def test_an_architecture_that_draws_repeats(
+    layer: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = added(monkeypatch, layer)
+    one, again = (fitted(loop_for(config), config) for _ in range(2))
+    loop._loop.cache_clear()
+    for other in (again, fitted(loop_for(config), config)):
+        assert one[0].epochs == other[0].epochs
+        assert all((a == b).all() for a, b in zip(one[1], other[1], strict=True))
+
+
+def test_states_that_no_fit_overwrites_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = added(monkeypatch, partial(Noise, False))
+    with pytest.raises(ModelError, match=r"'added' draws random numbers .*SeedGenerator"):
+        fitted(loop_for(config), config)
 
 
 def test_it_trains_as_keras_does() -> None:
