@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -191,11 +191,32 @@ def _by_workers(work: Iterator[Work], workers: int) -> Generator[tuple[Job, Reco
         batch_size=1,
         max_nbytes=None,  # large arrays would come as read-only files
     )
-    done = parallel(joblib.delayed(_do_in_worker)(item) for item in work)
+    with _without_noise():
+        done = parallel(joblib.delayed(_do_in_worker)(item) for item in work)
+        try:
+            yield from done
+        finally:
+            done.close()
+
+
+@contextmanager
+def _without_noise() -> Generator[None]:
+    """Hide the one traceback that joblib prints of an interruption, now and then.
+
+    Its thread may look for work that the interruption has just dropped.
+    """
+    before = threading.excepthook
+
+    def hook(found: threading.ExceptHookArgs) -> None:
+        manager = type(found.thread).__name__ == "_ExecutorManagerThread"
+        if not (manager and found.exc_type is KeyError):
+            before(found)
+
+    threading.excepthook = hook
     try:
-        yield from done
+        yield
     finally:
-        done.close()
+        threading.excepthook = before
 
 
 def _do_in_worker(work: Work) -> tuple[Job, Record]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from nextbar.training import TrainingConfig, train, walk_forward
 from nextbar.training.config import Fold
 from nextbar.training.course import Epoch
 from nextbar.training.splits import EMBARGO, make_folds
-from nextbar.training.walkforward import KINDS, Job, run_jobs
+from nextbar.training.walkforward import KINDS, Job, _without_noise, run_jobs
 
 from ..markets import PLANTED, planted_bars, random_bars
 
@@ -389,6 +390,35 @@ def test_an_interrupt_ends_the_workers(tmp_path: Path) -> None:
     for record in tmp_path.glob("*.json"):
         assert load_model(record.with_suffix(".onnx"))
     assert not list(tmp_path.glob(".*"))
+
+
+class _ExecutorManagerThread(threading.Thread):
+    """Ends with an error, as joblib's thread of that name does when its work is gone."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def run(self) -> None:
+        raise self.error
+
+
+class Other(_ExecutorManagerThread):
+    pass
+
+
+def test_only_the_noise_of_an_interruption_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", lambda found: seen.append(found.exc_value))
+    lost, other, last = KeyError(4), ValueError("broken"), KeyError(5)
+    with _without_noise():
+        for thread in (_ExecutorManagerThread(lost), _ExecutorManagerThread(other), Other(lost)):
+            thread.start()
+            thread.join()
+    thread = _ExecutorManagerThread(last)
+    thread.start()
+    thread.join()
+    assert seen == [other, lost, last]
 
 
 # --- bad input -------------------------------------------------------------------------------
