@@ -133,9 +133,8 @@ def compare(
             "on_zero": "hold" if hold else "flat",
             "dead_band": dead_band,
         }
-        counts = {"folds": folds, "seeds": seeds, "name": name}
-        counts |= {"rivals": parts(rivals or "")}
-        plan = from_options(Plan, fields | {k: v for k, v in counts.items() if k in typed})
+        own_words = {"folds": folds, "seeds": seeds, "name": name, "rivals": parts(rivals or "")}
+        plan = from_options(Plan, fields | {k: v for k, v in own_words.items() if k in typed})
         if faithful and chosen is not None:
             own = training_config(*given, base=chosen.faithful)
             check_own_form(chosen, own)

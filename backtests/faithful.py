@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..signals.bars import bars_digest, check_bars, periods_per_year
-from ..signals.errors import NextbarError
+from ..signals.errors import error_prefix
 from ..signals.heads import CENTRES
 from ..signals.indicators import indicator_of
 from ..signals.latest import open_model
@@ -104,10 +104,8 @@ def faithful_facts(
         honest = _figures(case, experiment.training, done.folder / "models" / symbol / "lstm")
         strategies = done.summary["symbols"][symbol]["strategies"]
         honest |= {name: strategies["lstm"][name] for name in EARNED}
-        try:
+        with error_prefix(f"{symbol}, the tutorial's own form"):
             found = _finished(case) or _made(case, on_epoch)
-        except NextbarError as error:
-            raise type(error)(f"{symbol}, the tutorial's own form: {error}") from error
         symbols[symbol] = {"honest": honest, "own": found["figures"], "model": found["sha256"]}
         learnt[symbol] = Learnt(frame, case.path, found["learning"])
     meanings = {name: KNOWN_FLAWS[name].meaning for name in own.flaws}

@@ -128,7 +128,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def parts(text: str) -> list[str]:
-    """Return what stands between commas."""
+    """Return what stands between commas; brackets round all of it are left out."""
     return [part.strip() for part in text.strip("[] ").split(",") if part.strip()]
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from .console import say, show
-from .forms import NO_LEAK, NO_VERDICT, OWN_FORM, form_rows, moves_text, worth_text
+from .faithful_words import NO_LEAK, NO_VERDICT, OWN_FORM, form_rows, moves_text, worth_text
 from .origin import Origin
 
-__all__ = ["faithful_tables", "show_origin"]
+__all__ = ["faithful_table", "show_origin"]
 
 
 def show_origin(origin: Origin, faithful: Mapping[str, Any] | None) -> None:
@@ -27,10 +27,8 @@ def show_origin(origin: Origin, faithful: Mapping[str, Any] | None) -> None:
             f" {found.number} had the least validation loss, {found.validation_loss:.6g}: {params}."
         )
     if faithful:
-        for (symbol, forms), table in zip(
-            faithful["symbols"].items(), faithful_tables(faithful), strict=True
-        ):
-            show(table)
+        for symbol, forms in faithful["symbols"].items():
+            show(faithful_table(symbol, forms))
             show(f"{symbol}: {worth_text(forms)}")
         for name, meaning in faithful["flaws"].items():
             show(f"Flaw {name}: {meaning}.")
@@ -43,19 +41,18 @@ def show_origin(origin: Origin, faithful: Mapping[str, Any] | None) -> None:
         say(f"With pictures: {faithful['page']}")
 
 
-def faithful_tables(facts: Mapping[str, Any]) -> Iterator[Table]:
-    """Yield for each symbol the figures of the honest form, of the tutorial's, and between them."""
-    for symbol, forms in facts["symbols"].items():
-        title = f"{symbol}: what the tutorial's own form shows, same test bars"
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-        table.add_column("", no_wrap=True)
-        for header in ("Honest", OWN_FORM, "Difference"):
-            table.add_column(header, justify="right", no_wrap=True)
-        for row in form_rows(forms):
-            table.add_row(*row)
-        table.caption = moves_text(forms)
-        table.caption_justify = "left"
-        yield table
+def faithful_table(symbol: str, forms: Mapping[str, Any]) -> Table:
+    """Return the figures of the honest form, of the tutorial's, and what lies between them."""
+    title = f"{symbol}: what the tutorial's own form shows, same test bars"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for header in ("Honest", OWN_FORM, "Difference"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in form_rows(forms):
+        table.add_row(*row)
+    table.caption = moves_text(forms)
+    table.caption_justify = "left"
+    return table
 
 
 def _plain(value: Any) -> str:

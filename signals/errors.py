@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "NextbarError",
     "SourceError",
     "did_you_mean",
+    "error_prefix",
 ]
 
 
@@ -50,3 +52,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return f" Did you mean {choices[close[0]]!r}?"
     return f" Known: {', '.join(choices.values())}."
+
+
+@contextmanager
+def error_prefix(where: str) -> Generator[None]:
+    """Say in nextbar's errors of the body what they are about."""
+    try:
+        yield
+    except NextbarError as error:
+        raise type(error)(f"{where}: {error}") from error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from ..signals.errors import BarsError, ExperimentError, NextbarError, did_you_mean
+from ..signals.errors import BarsError, ExperimentError, did_you_mean, error_prefix
 from .config import Fold, TrainingConfig
 from .task import Dates, Kind, Task, make_task
 
-__all__ = ["KINDS", "Job", "Work", "check_jobs", "cut_work", "error_prefix", "test_of"]
+__all__ = ["KINDS", "Job", "Work", "check_jobs", "cut_work", "test_of"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -107,12 +106,3 @@ def test_of(folds: Sequence[Fold], number: int) -> tuple[pd.Timestamp, pd.Timest
     later = folds[number + 1 :]
     end = pd.Timestamp(later[0].test_start) if later else None
     return pd.Timestamp(folds[number].test_start), end
-
-
-@contextmanager
-def error_prefix(where: str) -> Generator[None]:
-    """Say in errors of the body which job they are about."""
-    try:
-        yield
-    except NextbarError as error:
-        raise type(error)(f"{where}: {error}") from error

@@ -29,7 +29,7 @@ def seeded(seed: int) -> Generator[None]:
     """Seed Python's generator, from which keras draws all of its seeds, and numpy's; put them back.
 
     keras' own set_random_seed would also empty tensorflow's cache of kernels, and every traced
-    function would be set up again: three quarters of the time of a small fit.
+    function would be set up again: half the time of a small fit.
     """
     before, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     random.seed(seed)
@@ -45,10 +45,8 @@ def check_states(traced: Any, own: Sequence[Any], config: TrainingConfig) -> Non
     """Refuse a pass with a state that no fit would overwrite: it would never repeat."""
     graph = traced.get_concrete_function().graph
     mine = {variable.value.ref() for variable in own}
-    bodies = [
-        graph.as_graph_def().node,
-        *(f.node_def for f in graph.as_graph_def().library.function),
-    ]
+    whole = graph.as_graph_def()
+    bodies = [whole.node, *(body.node_def for body in whole.library.function)]
     drawn = {node.op for nodes in bodies for node in nodes} & STATEFUL
     if drawn or any(variable.ref() not in mine for variable in graph.variables):
         raise ModelError(

@@ -114,8 +114,8 @@ def _run(
     space, told = _distributions(question.search), 0
     while True:
         trials = _finished(question, study)[:wanted]
-        for trial in trials[told:]:
-            if on_trial is not None:
+        if on_trial is not None:
+            for trial in trials[told:]:
                 on_trial(trial)
         told = len(trials)
         late = (

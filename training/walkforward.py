@@ -21,11 +21,11 @@ import pandas as pd
 
 from ..signals.bars import check_bars
 from ..signals.chain import Chain, Period, write_chain
-from ..signals.errors import ExperimentError
+from ..signals.errors import ExperimentError, error_prefix
 from .config import Fold, TrainingConfig
 from .course import Epoch
 from .fit import fit_task
-from .jobs import KINDS, Job, Work, check_jobs, cut_work, error_prefix, test_of
+from .jobs import KINDS, Job, Work, check_jobs, cut_work, test_of
 from .records import Record, read_record, write_record
 
 __all__ = ["KINDS", "Job", "run_jobs", "walk_forward"]

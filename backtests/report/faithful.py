@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ..faithful_words import NO_LEAK, OWN_FORM, form_rows, moves_text, worth_text
 from ..forecasting import Forecasts
-from ..forms import NO_LEAK, OWN_FORM, form_rows, moves_text, worth_text
 from . import curves, figures, tables
 from .forecasts import forecast_section
 from .headline import Headline

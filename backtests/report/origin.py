@@ -14,8 +14,8 @@ __all__ = ["OriginSection", "origin_section"]
 class OriginSection(NamedTuple):
     """What the template shows of a recipe, of a search, or of both."""
 
-    lines: list[tuple[str, str]]
-    """For the top of the page: a sentence, and the word behind it that leads to the section."""
+    settings: str
+    """One sentence; empty without a recipe."""
     recipe: list[tuple[str, str]]
     """Name and value of each fact on the recipe; none without one."""
     notes: list[str]
@@ -30,14 +30,10 @@ def origin_section(origin: Mapping[str, Any]) -> OriginSection | None:
     recipe, search = origin["recipe"], origin["search"]
     if recipe is None and search is None:
         return None
-    lines: list[tuple[str, str]] = []
-    if recipe is not None:
-        lines.append((RecipeOrigin.model_validate(recipe).sentence, "source"))
+    settings = "" if recipe is None else RecipeOrigin.model_validate(recipe).sentence
     said = "" if search is None else _sentence(search)
-    if search is not None:
-        lines.append((said, "trials"))
     return OriginSection(
-        lines=lines,
+        settings=settings,
         recipe=[] if recipe is None else _facts(recipe),
         notes=[] if recipe is None else list(recipe["notes"]),
         search=said,

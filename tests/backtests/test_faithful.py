@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from nextbar.backtests import faithful
 from nextbar.backtests.faithful import Case, _note_look, faithful_facts
-from nextbar.backtests.forms import NO_VERDICT
-from nextbar.backtests.recipe_tables import faithful_tables
+from nextbar.backtests.faithful_words import NO_VERDICT
+from nextbar.backtests.recipe_tables import faithful_table
 from nextbar.backtests.trials import trials_by_now
 from nextbar.signals import load_model
 from nextbar.signals.bars import COLUMNS
 from nextbar.signals.chain import load_chain
+from nextbar.signals.errors import BarsError
 from nextbar.signals.ledger import read_trials
 from nextbar.training import TrainingConfig
 from rich.console import Console
@@ -142,6 +144,18 @@ def test_a_look_at_other_costs_is_another_trial(done: Done, tmp_path: Path) -> N
         assert len(read_trials(ledger)) == trials
 
 
+def test_an_error_names_symbol_and_form(
+    done: Done, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def few(*_: object) -> None:
+        raise BarsError("too few.")
+
+    monkeypatch.setattr(faithful, "_finished", lambda _: None)
+    monkeypatch.setattr(faithful, "_made", few)
+    with pytest.raises(BarsError, match=r"^AAPL, the tutorial's own form: too few\.$"):
+        faithful_facts(done.own, done.experiment, done.bars, copied(done, tmp_path))
+
+
 def test_it_is_found_finished_unless_something_changed(done: Done, tmp_path: Path) -> None:
     runs = shutil.copytree(done.runs, tmp_path / "runs")
     (folder,) = (path.parent for path in runs.glob("*/results.json"))
@@ -218,7 +232,7 @@ def test_other_heads_have_no_errors_of_prices(head: str, done: Done, tmp_path: P
     assert 'id="loss-0"' in page
     assert 'id="forecast' not in page
     facts["symbols"]["AAPL"]["honest"]["forecast"] = None
-    (table,) = faithful_tables(facts)
+    table = faithful_table("AAPL", facts["symbols"]["AAPL"])
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(table)
     assert "RMSE" not in console.export_text()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nextbar.backtests.faithful import faithful_facts
-from nextbar.backtests.forms import NO_LEAK, form_rows, moves_text, worth_text
+from nextbar.backtests.faithful_words import NO_LEAK, form_rows, moves_text, worth_text
 from nextbar.backtests.report import render_faithful
 from nextbar.signals import load_model
 from nextbar.signals.bars import COLUMNS

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from nextbar.backtests import compare
 from nextbar.backtests.experiment import make_experiment
-from nextbar.backtests.forecast_results import known_price
+from nextbar.backtests.forecast_results import _move_note, known_price
+from nextbar.backtests.models import Models
 from nextbar.backtests.rivals import run_rivals
 from nextbar.backtests.verdict_tables import comparison_tables
 from nextbar.signals import load_bars, load_model
@@ -75,8 +76,6 @@ def test_a_flat_forecast_is_flat_and_the_naive_one_better(done: Any) -> None:
 
 def test_the_calls_are_in_a_file_and_were_known_in_time(done: Any, tmp_path: Path) -> None:
     found, experiment, _ = done
-    from nextbar.backtests.models import Models
-
     models = Models({}, 1, "open", "direction", (), {})
     whole = run_rivals(frame(), experiment, models, tmp_path)
     stored = load_calls(found.folder / "rivals" / "TEST" / "linear.csv")
@@ -104,6 +103,13 @@ def test_the_naive_price_is_the_close_where_that_is_nearer() -> None:
         naive = known_price(bars, field)
         assert error(naive, field) == least, "a weaker naive forecast would flatter every other"
         np.testing.assert_array_equal(naive, close if field in ("open", "mid") else own)
+
+
+@pytest.mark.parametrize(("field", "repeated"), [("mid", "close"), ("high", "high")])
+def test_the_note_says_what_is_repeated(field: str, repeated: str) -> None:
+    note = _move_note(Models({}, 1, "open", "forecast", ((field, 1),), {}))
+    assert f"the naive forecast repeats the {repeated} of bar t." in note
+    assert ("errs about a tenth less" in note) == (field == "high")
 
 
 def test_names_are_checked() -> None:

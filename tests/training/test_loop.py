@@ -19,7 +19,7 @@ from nextbar.training.measures import log_loss
 
 from ..markets import random_bars
 
-repeatable_tensorflow()
+tf = repeatable_tensorflow()
 
 import keras  # noqa: E402
 from nextbar.signals.windows import windows_of  # noqa: E402
@@ -94,8 +94,18 @@ def test_an_architecture_that_draws_repeats(
         assert all((a == b).all() for a, b in zip(one[1], other[1], strict=True))
 
 
-def test_states_that_no_fit_overwrites_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = added(monkeypatch, partial(Noise, False))
+class Seeded(keras.layers.Layer):
+    """Noise of tensorflow's own, whose state goes on from one fit to the next."""
+
+    def call(self, signal: Any, training: bool = False) -> Any:
+        return signal + tf.random.normal(tf.shape(signal), seed=1) if training else signal
+
+
+@pytest.mark.parametrize("layer", [partial(Noise, False), Seeded], ids=["variable", "operation"])
+def test_states_that_no_fit_overwrites_are_refused(
+    layer: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = added(monkeypatch, layer)
     with pytest.raises(ModelError, match=r"'added' draws random numbers .*SeedGenerator"):
         fitted(loop_for(config), config)
 
